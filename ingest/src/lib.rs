@@ -1,0 +1,1 @@
+//! Ingest: sources, decoders, admission and dead letters.

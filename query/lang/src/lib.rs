@@ -1,0 +1,1 @@
+//! Tidemill's SQL: tokens, AST, grammar and printer.

@@ -1,0 +1,1 @@
+//! The query layer: binding, history, continuous views.

@@ -1,0 +1,1 @@
+//! Tidemill's server: HTTP, WebSocket, metrics, configuration and the page.

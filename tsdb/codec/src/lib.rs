@@ -1,0 +1,1 @@
+//! Columns to bytes and back: pure codecs, no I/O.

@@ -1,0 +1,1 @@
+//! Tidemill's storage engine: log, head, segments, manifest, recovery and scans.

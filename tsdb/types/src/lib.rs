@@ -1,0 +1,1 @@
+//! Tidemill's shared vocabulary: ids, times, schemas and columnar batches.
