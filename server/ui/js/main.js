@@ -1,0 +1,47 @@
+// Puts the page together: one feed, the panels that listen to it, the catalog and the SQL box.
+
+import { quoteName } from "./api.js";
+import { byId, setText } from "./dom.js";
+import { Feed } from "./feed.js";
+import { dateTime, integer, toMillis } from "./format.js";
+import { Metrics } from "./metrics.js";
+import { Catalog } from "./panels/catalog.js";
+import { flightsPanel } from "./panels/flights.js";
+import { fraudPanel } from "./panels/fraud.js";
+import { hostPanels } from "./panels/host.js";
+import { loadPanels } from "./panels/load.js";
+import { viewPanel } from "./panels/view.js";
+import { Console } from "./sql/console.js";
+
+const feed = new Feed(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
+const metrics = new Metrics(feed);
+
+const sql = new Console(feed, () => catalog.refresh());
+const openView = viewPanel(feed, (text) => sql.open(text));
+const catalog = new Catalog(feed, {
+  stream: (name) => sql.open(`SELECT * FROM ${quoteName(name)} LIMIT 100`),
+  view: openView,
+});
+loadPanels(metrics);
+hostPanels(feed, metrics);
+flightsPanel(feed);
+fraudPanel(feed);
+
+feed.addEventListener("state", ({ detail }) => {
+  const pill = byId("connection");
+  pill.dataset.state = feed.state;
+  const words = { connecting: "connecting", live: "live", lost: "reconnecting", closing: "server is stopping" };
+  setText(pill, words[feed.state]);
+  pill.title = feed.state === "lost" ? `next try in ${(detail / 1000).toFixed(1)} s` : "";
+});
+
+feed.addEventListener("progress", () => {
+  setText(byId("lsn"), feed.lsn === null ? "–" : integer(feed.lsn));
+  const marks = [...feed.watermarks].map(([topic, mark]) => [topic || "server", toMillis(mark)]);
+  // Streams live in different times (a replay of 2001 beside today's host): the furthest is shown, all are in the tip.
+  const furthest = marks.reduce((most, [, ms]) => Math.max(most, ms), -Infinity);
+  setText(byId("watermark"), dateTime(furthest));
+  byId("watermark-box").title = marks.map(([topic, ms]) => `${topic}: ${dateTime(ms)}`).join("\n");
+});
+
+feed.open();

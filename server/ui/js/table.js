@@ -1,0 +1,106 @@
+// Tables: a plain one for query results, and a live one whose rows light up when they change.
+
+import { flash, h, setText } from "./dom.js";
+import { cell, isNumericType, isTimeType } from "./format.js";
+import { isNumber } from "./json.js";
+
+/** `num`, `time` or `text`: how a column is aligned. An untyped column is judged by a value of it. */
+export function alignment(column, sample) {
+  if (isNumericType(column.type)) return "num";
+  if (isTimeType(column.type)) return "time";
+  return !column.type && isNumber(sample) ? "num" : "text";
+}
+
+function bodyCell(value, kind, text = cell(value)) {
+  const td = h("td", { class: value === null || value === undefined ? `${kind} null` : kind }, text);
+  if (text.length > 40) td.title = text.slice(0, 2000);
+  return td;
+}
+
+/** A finished table of `rows`, at most `most` of them. */
+export function resultTable(columns, rows, most) {
+  const kinds = columns.map((column, i) => alignment(column, rows[0]?.[i]));
+  const head = columns.map((column, i) =>
+    h("th", { class: kinds[i], scope: "col" }, column.name, h("small", null, column.type || "")),
+  );
+  const body = h("tbody");
+  for (const row of rows.slice(0, most)) {
+    body.append(h("tr", null, ...columns.map((_, i) => bodyCell(row[i], kinds[i]))));
+  }
+  return h("table", { class: "data" }, h("thead", null, h("tr", null, ...head)), body);
+}
+
+/**
+ * A table that is told its rows again and again, and changes only what differs. Columns are
+ * `{name, label, kind, show(row)}`; `keyOf(row)` says which row is which.
+ */
+export class LiveTable {
+  #columns = [];
+  #keyOf = null;
+  #rows = new Map();
+  #body = h("tbody");
+
+  constructor(attributes = {}) {
+    this.head = h("thead");
+    this.element = h("table", { class: "data live", ...attributes }, this.head, this.#body);
+  }
+
+  setColumns(columns, keyOf) {
+    this.#columns = columns;
+    this.#keyOf = keyOf;
+    this.clear();
+    this.head.replaceChildren(
+      h("tr", null, ...columns.map((c) => h("th", { class: c.kind, scope: "col" }, c.label, c.type ? h("small", null, c.type) : null))),
+    );
+  }
+
+  clear() {
+    this.#rows.clear();
+    this.#body.replaceChildren();
+  }
+
+  /** Shows these rows in this order. `quiet` leaves out the light, for a snapshot. */
+  render(rows, quiet) {
+    const previous = this.#rows;
+    this.#rows = new Map();
+    let next = this.#body.firstChild;
+    for (const row of rows) {
+      const key = this.#uniqueKey(row);
+      const known = previous.get(key);
+      const line = known ?? this.#create(row);
+      previous.delete(key);
+      this.#rows.set(key, line);
+      if (known) this.#update(known, row, quiet);
+      else if (!quiet) flash(line);
+      if (line === next) next = next.nextSibling;
+      else this.#body.insertBefore(line, next);
+    }
+    for (const line of previous.values()) line.remove();
+  }
+
+  // A key that guesses wrong must not make a row vanish: repeats get a number.
+  #uniqueKey(row) {
+    const key = this.#keyOf(row);
+    if (!this.#rows.has(key)) return key;
+    let number = 2;
+    while (this.#rows.has(`${key}#${number}`)) number += 1;
+    return `${key}#${number}`;
+  }
+
+  #create(row) {
+    return h("tr", null, ...this.#columns.map((column) => bodyCell(column.value(row), column.kind, column.show(row))));
+  }
+
+  #update(line, row, quiet) {
+    let changed = false;
+    this.#columns.forEach((column, i) => {
+      const td = line.children[i];
+      const text = column.show(row);
+      if (td.textContent === text) return;
+      setText(td, text);
+      if (text.length > 40) td.title = text.slice(0, 2000);
+      changed = true;
+    });
+    if (changed && !quiet) flash(line);
+  }
+}
