@@ -1,0 +1,3 @@
+//! From syntax tree to plan.
+
+pub mod windowed;
