@@ -48,9 +48,9 @@ export class TimeChart {
   #time = null;
 
   /**
-   * `host` is an empty element. Options: `height`; `format(value)` for axis and legend; `bare` leaves
-   * out axes and legend; `floor` and `ceiling` are values the y axis always reaches; `dates` puts
-   * the date into the legend's time; `stacked` says that each line lies on the next one, so that the
+   * `host` is an empty element. Options: `height`; `format(value)` for the legend and, unless
+   * `axisFormat` is given, the axis; `bare` leaves out axes and legend; `floor` and `ceiling` are values the y axis always reaches; `dates` adds
+   * dates to the times; `stacked` says that each line lies on the next one, so that the
    * areas between them are filled; `joined` draws a line across missing values.
    */
   constructor(host, options = {}) {
@@ -108,7 +108,7 @@ export class TimeChart {
   }
 
   #plotOptions(width) {
-    const { height, format, bare, floor, ceiling, stacked } = this.#options;
+    const { height, format, axisFormat = format, bare, floor, ceiling, stacked, dates } = this.#options;
     const axis = {
       stroke: colour("muted"),
       font: AXIS_FONT,
@@ -133,8 +133,8 @@ export class TimeChart {
         y: { range: (_plot, low, high) => yRange(low, high, floor, ceiling) },
       },
       axes: [
-        { ...axis, show: !bare, size: 30, space: 64, values: timeLabels },
-        { ...axis, show: !bare, size: 58, space: 28, values: (_plot, splits) => splits.map(format) },
+        { ...axis, show: !bare, size: dates ? 30 : 18, space: 64, values: timeLabels },
+        { ...axis, show: !bare, size: labelWidth, space: 28, values: (_plot, splits) => splits.map(axisFormat) },
       ],
       series: [{}, ...this.#series.map((line) => this.#line(line))],
       bands: stacked ? this.#series.slice(1).map((_, i) => ({ series: [i + 1, i + 2] })) : [],
@@ -174,6 +174,12 @@ export class TimeChart {
     const write = this.#options.dates ? (ms) => dateTime(ms).slice(0, 16) : clock;
     setText(this.#time, index === null || seconds === undefined ? "" : write(seconds * 1000));
   }
+}
+
+/** Room for the longest label of the y axis, in steps so that the plot does not twitch as values change. */
+function labelWidth(_plot, labels) {
+  const longest = Math.max(0, ...(labels ?? []).map((label) => label.length));
+  return 16 + 14 * Math.ceil(longest / 2);
 }
 
 /** A y range with headroom, which stays where it is while the values are small or all the same. */

@@ -16,7 +16,7 @@ export function integer(value) {
 
 function threeDigits(value) {
   const size = Math.abs(value);
-  if (size >= 99.95 || value === 0) return value.toFixed(0);
+  if (size >= 99.95 || Number.isInteger(value)) return value.toFixed(0);
   return size >= 9.995 ? value.toFixed(1) : value.toFixed(2);
 }
 
@@ -42,9 +42,9 @@ export function bytes(value) {
   return scaled(value, 1024, ["B", "KiB", "MiB", "GiB", "TiB"]);
 }
 
-/** 1.25 MiB/s */
+/** 1.25 MB/s, in powers of ten as links and disks are rated */
 export function byteRate(value) {
-  return finite(value) ? `${bytes(value)}/s` : NONE;
+  return finite(value) ? `${scaled(value, 1000, ["B", "kB", "MB", "GB", "TB"])}/s` : NONE;
 }
 
 /** 48.2 % */
@@ -88,15 +88,15 @@ export function clock(ms) {
   return iso(ms)?.slice(11, 19) ?? NONE;
 }
 
-/** A window, shortest first: `2001-01-05 08:00 – 09:00`. */
+/** A window, as short as it can be told: `08:00–09:00`, with the date unless that is today. */
 export function span(start, end) {
   const from = dateTime(start);
   const to = dateTime(end);
   if (from === NONE || to === NONE) return NONE;
-  const seconds = from.endsWith(":00") && to.endsWith(":00") ? 0 : 3;
-  const cut = 16 + seconds;
-  const sameDay = from.slice(0, 10) === to.slice(0, 10);
-  return `${from.slice(0, cut)} – ${to.slice(sameDay ? 11 : 0, cut)}`;
+  const cut = from.endsWith(":00") && to.endsWith(":00") ? 16 : 19;
+  const today = dateTime(Date.now()).slice(0, 10);
+  const day = from.slice(0, 10) === today ? "" : `${from.slice(0, 10)} `;
+  return `${day}${from.slice(11, cut)}–${to.slice(11, cut)}`;
 }
 
 /** Whether a column of this type holds numbers. */
@@ -121,6 +121,12 @@ export function cell(value) {
   }
   if (Array.isArray(value)) return value.map(cell).join(", ");
   return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+/** As `cell`, but floats rounded to what can be read while they change. */
+export function glance(value) {
+  const long = typeof value === "number" && !Number.isInteger(value) && String(value).length > 9;
+  return long ? String(Number(value.toPrecision(7))) : cell(value);
 }
 
 /** A list with repeats folded: `Oslo ×3, Bergen`. At most `most` names, then how many are left out. */

@@ -17,7 +17,11 @@ const feed = new Feed(`${location.protocol === "https:" ? "wss" : "ws"}://${loca
 const metrics = new Metrics(feed);
 
 const sql = new Console(feed, () => catalog.refresh());
-const openView = viewPanel(feed, (text) => sql.open(text));
+const openView = viewPanel(
+  feed,
+  (text) => sql.open(text),
+  (name) => catalog.mark(name),
+);
 const catalog = new Catalog(feed, {
   stream: (name) => sql.open(`SELECT * FROM ${quoteName(name)} LIMIT 100`),
   view: openView,

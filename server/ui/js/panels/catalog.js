@@ -13,6 +13,7 @@ export class Catalog {
   #busy = false;
   #again = false;
   #items = new Map();
+  #shown = null;
 
   /** `open.stream(name)` and `open.view(name)` are called when one is chosen. */
   constructor(feed, open) {
@@ -48,6 +49,15 @@ export class Catalog {
     }, LEAST_PAUSE_MS);
   }
 
+  /** Marks the view whose panel is open, or none. */
+  mark(view) {
+    this.#shown = view;
+    for (const button of byId("views").querySelectorAll("button")) {
+      if (button.title === view) button.setAttribute("aria-current", "true");
+      else button.removeAttribute("aria-current");
+    }
+  }
+
   #list(kind, list, count, entries) {
     setText(count, entries.length > 0 ? String(entries.length) : "");
     const wanted = entries.map(({ name }) => `${kind} ${name}`);
@@ -58,6 +68,7 @@ export class Catalog {
       return;
     }
     list.replaceChildren(...entries.map((entry) => this.#item(kind, entry.name)));
+    this.mark(this.#shown);
   }
 
   #item(kind, name) {

@@ -3,7 +3,7 @@
 
 import { SERIES_COLOURS, TimeChart } from "../chart.js";
 import { byId, emptyState, h, setText, throttled } from "../dom.js";
-import { dateTime, toMillis } from "../format.js";
+import { compact, dateTime, toMillis } from "../format.js";
 
 const MINUTE = 60;
 // Event time the panel holds on to; what is older is of no use to its longest range.
@@ -88,7 +88,7 @@ export function flightsPanel(feed) {
   const holder = h("div", { hidden: true });
   const empty = emptyState("No flights yet", "The demo replays two weeks of real flights and creates this view.", "tidemill demo");
   body.append(empty, holder);
-  const chart = new TimeChart(holder, { height: 236, format: perMinute, dates: true, stacked: true });
+  const chart = new TimeChart(holder, { height: 236, format: perMinute, axisFormat: compact, dates: true, stacked: true });
   let range = RANGES[1];
   let find = {};
   // An airport keeps its colour while it stays among the busiest.
@@ -99,6 +99,7 @@ export function flightsPanel(feed) {
     h("button", { type: "button", "aria-pressed": String(choice === range), onclick: () => choose(choice) }, choice.label),
   );
   byId("flights-range").append(...buttons);
+  show();
 
   function choose(choice) {
     range = choice;

@@ -35,8 +35,8 @@ export function fraudPanel(feed) {
           column("User", "num", (row) => row[find.user], cell),
           column("Buys", "num", (row) => row[find.purchases], integer),
           column("Cities", "num", (row) => row[find.count], integer),
-          column("Where", "text", (row) => row[find.cities], tally),
           { label: "Window", kind: "time", value: (row) => row[find.start], show: when },
+          column("Where", "text", (row) => row[find.cities], tally),
         ],
         (row) => `${row[find.user]} ${row[find.start]} ${row[find.end]}`,
       );

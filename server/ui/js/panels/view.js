@@ -2,7 +2,7 @@
 
 import { quoteName } from "../api.js";
 import { byId, emptyState, setText, throttled } from "../dom.js";
-import { cell, integer, isNumericType, isTimeType, toMillis } from "../format.js";
+import { glance, integer, isNumericType, isTimeType, toMillis } from "../format.js";
 import { RowSet } from "../rowset.js";
 import { LiveTable, alignment } from "../table.js";
 
@@ -84,7 +84,7 @@ export class LiveRows {
         type: column.type,
         kind: alignment(column, sample[i]),
         value: (row) => row[i],
-        show: (row) => cell(row[i]),
+        show: (row) => glance(row[i]),
       })),
       (row) => JSON.stringify(key.map((i) => row[i])),
     );
@@ -138,8 +138,8 @@ function compare(a, b) {
   return Number(a) - Number(b) || 0;
 }
 
-/** The panel below the dashboard that shows the view chosen in the catalog. */
-export function viewPanel(feed, openSql) {
+/** The panel below the dashboard that shows one view; `shown(name)` is told which, or null. */
+export function viewPanel(feed, openSql, shown) {
   const panel = byId("view-panel");
   let chosen = null;
   let leave = () => {};
@@ -150,11 +150,13 @@ export function viewPanel(feed, openSql) {
     leave();
     leave = () => {};
     panel.hidden = true;
+    shown(null);
   }
 
   return function open(name) {
     close();
     chosen = name;
+    shown(name);
     setText(byId("view-title"), name);
     byId("view-body").replaceChildren();
     panel.hidden = false;

@@ -8,6 +8,7 @@ import { LiveRows } from "../panels/view.js";
 import { resultTable } from "../table.js";
 import { save, toCsv } from "./csv.js";
 import { Editor } from "./editor.js";
+import { exampleList } from "./examples.js";
 import { History } from "./history.js";
 import { ResultPlot, plottable } from "./plot.js";
 import { changesCatalog, runsLive, statements } from "./text.js";
@@ -51,6 +52,13 @@ export class Console {
     );
     byId("sql-faces").append(...this.#faceButtons);
     this.#listHistory();
+    byId("sql-result").append(
+      exampleList((text) => {
+        this.#editor.text = text;
+        this.#history.draft = text;
+        this.#editor.focus();
+      }),
+    );
   }
 
   /** Puts a statement into the box and runs it. */
