@@ -25,8 +25,11 @@ const FRACTIONS: [f64; 23] = [
 ];
 /// The largest `e`; no float has more decimals that matter.
 const MAX_EXPONENT: u8 = 18;
-/// Integers beyond this are not all floats; they stay exceptions.
-const LARGEST: f64 = 9_007_199_254_740_992.0;
+/// Scaled floats beyond 2^51 stay exceptions: [`ROUNDER`] does not hold for them.
+const LARGEST: f64 = 2_251_799_813_685_248.0;
+/// 1.5 * 2^52: a float of that size has no place for fractions, so adding it rounds to the nearest
+/// integer, which then stands in the lowest bits. Vectors can do that, unlike rounding and casting.
+const ROUNDER: f64 = 6_755_399_441_055_744.0;
 
 /// The two powers of ten by which a column is scaled; `f` is not above `e`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +43,8 @@ impl Scale {
     #[inline(always)]
     fn to_int(self, value: f64) -> (i64, bool) {
         let scaled = value * POWERS[usize::from(self.e)] * FRACTIONS[usize::from(self.f)];
-        // The cast saturates and takes NaN to 0; both are found out by the way back.
-        let int = scaled.round_ties_even() as i64;
+        // Of what is too large or no number this makes any integer; both are found out below.
+        let int = ((scaled + ROUNDER).to_bits() as i64).wrapping_sub(ROUNDER.to_bits() as i64);
         let same = self.to_float(int).to_bits() == value.to_bits() && scaled.abs() <= LARGEST;
         (int, same)
     }
@@ -61,7 +64,8 @@ pub(crate) fn find_scale(sample: &[f64]) -> Option<Scale> {
         .copied()
         .collect();
     let mut best: Option<(usize, i64, Scale)> = None;
-    for e in 0..=MAX_EXPONENT {
+    // Of equals the largest `e` is kept: the more digits, the nearer the way back.
+    for e in (0..=MAX_EXPONENT).rev() {
         for f in 0..=e {
             let scale = Scale { e, f };
             let (mut exceptions, mut largest) = (0, 0);
@@ -69,6 +73,9 @@ pub(crate) fn find_scale(sample: &[f64]) -> Option<Scale> {
                 match scale.to_int(value) {
                     (int, true) => largest = int.abs().max(largest),
                     _ => exceptions += 1,
+                }
+                if best.is_some_and(|(fewest, ..)| exceptions > fewest) {
+                    break;
                 }
             }
             if best.is_none_or(|(x, l, _)| (exceptions, largest) < (x, l)) {

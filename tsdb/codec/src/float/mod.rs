@@ -7,6 +7,7 @@ use crate::error::{CodecError, Result};
 use crate::int::{self, Candidate, Nest};
 use crate::wire::Reader;
 use crate::{Encoding, alp, gorilla, pcodec};
+use alp::Scale;
 
 /// Rows that estimates look at, in up to four places.
 const SAMPLE: usize = 2048;
@@ -20,8 +21,9 @@ pub fn encode_f64(values: &[f64], out: &mut Vec<u8>) -> Encoding {
 /// As [`encode_f64`], for a column whose rows are runs of series, as in
 /// [`encode_i64_runs`](crate::encode_i64_runs).
 pub fn encode_f64_runs(values: &[f64], run_starts: &[u32], out: &mut Vec<u8>) -> Encoding {
-    let encoding = int::choose(&candidates(values, run_starts));
-    encode_as(encoding, values, run_starts, out).map_or_else(
+    let (candidates, scale) = candidates(values, run_starts);
+    let encoding = int::choose(&candidates);
+    encode_as(encoding, values, run_starts, scale, out).map_or_else(
         |_| {
             out.push(Encoding::FloatRaw.tag());
             out.extend(values.iter().flat_map(|v| v.to_le_bytes()));
@@ -37,7 +39,7 @@ pub fn encode_f64_small(values: &[f64], run_starts: &[u32], out: &mut Vec<u8>) -
     let start = out.len();
     let fast = encode_f64_runs(values, run_starts, out);
     let mut packed = Vec::new();
-    let tried = encode_as(Encoding::FloatPco, values, &[], &mut packed);
+    let tried = encode_as(Encoding::FloatPco, values, &[], None, &mut packed);
     if tried.is_ok() && packed.len() < out.len() - start {
         out.truncate(start);
         out.append(&mut packed);
@@ -52,13 +54,15 @@ pub fn encode_f64_small(values: &[f64], run_starts: &[u32], out: &mut Vec<u8>) -
 /// [`CodecError::NotApplicable`] if the codec is not one for floats, or cannot hold these; `out`
 /// is as before then.
 pub fn encode_f64_with(encoding: Encoding, values: &[f64], out: &mut Vec<u8>) -> Result<()> {
-    encode_as(encoding, values, &[], out)
+    let scale = alp::find_scale(&sample(values));
+    encode_as(encoding, values, &[], scale, out)
 }
 
 fn encode_as(
     encoding: Encoding,
     values: &[f64],
     run_starts: &[u32],
+    scale: Option<Scale>,
     out: &mut Vec<u8>,
 ) -> Result<()> {
     let start = out.len();
@@ -78,7 +82,7 @@ fn encode_as(
             gorilla::encode(&to_bits(values), out);
             Ok(())
         }
-        Encoding::Alp => match alp::find_scale(&sample(values)) {
+        Encoding::Alp => match scale {
             Some(scale) => {
                 alp::split(values, scale).encode(run_starts, out);
                 Ok(())
@@ -111,13 +115,24 @@ fn sample(values: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-/// All codecs that can hold the column, with their expected sizes.
-fn candidates(values: &[f64], run_starts: &[u32]) -> Vec<Candidate> {
+/// All codecs that can hold the column, with their expected sizes, and its decimal scale if it has
+/// one.
+fn candidates(values: &[f64], run_starts: &[u32]) -> (Vec<Candidate>, Option<Scale>) {
     let mut list = Vec::new();
-    let mut add = |encoding, bytes: f64| list.push(Candidate { encoding, bytes });
+    let mut add = |encoding, bytes| {
+        list.push(Candidate {
+            encoding,
+            inner: None,
+            bytes,
+        });
+    };
     add(Encoding::FloatRaw, values.len() as f64 * 8.0);
     if values.is_empty() {
-        return list;
+        return (list, None);
+    }
+    if values.iter().all(|v| v.to_bits() == values[0].to_bits()) {
+        add(Encoding::FloatBits, 0.0);
+        return (list, None);
     }
     let sample = sample(values);
     let scale = values.len() as f64 / sample.len() as f64;
@@ -127,7 +142,8 @@ fn candidates(values: &[f64], run_starts: &[u32]) -> Vec<Candidate> {
     int::encode_nested(&as_ints, Nest::Whole, &mut trial);
     add(Encoding::FloatBits, trial.len() as f64 * scale);
     add(Encoding::Gorilla, gorilla::estimate(&bits) as f64 * scale);
-    if let Some(found) = alp::find_scale(&sample) {
+    let found = alp::find_scale(&sample);
+    if let Some(found) = found {
         // What integers cost depends on their order and their runs, so they are tried in full
         // when the column is short, on the sample otherwise.
         let split = alp::split(&sample, found);
@@ -143,7 +159,7 @@ fn candidates(values: &[f64], run_starts: &[u32]) -> Vec<Candidate> {
             (trial.len() + split.exception_bytes()) as f64 * scale,
         );
     }
-    list
+    (list, found)
 }
 
 /// Appends `rows` floats to `out`.

@@ -7,6 +7,8 @@ use crate::Encoding;
 pub struct Candidate {
     /// The codec.
     pub encoding: Encoding,
+    /// What it is expected to store its differences with, if it takes differences.
+    pub inner: Option<Encoding>,
     /// Its expected size in bytes.
     pub bytes: f64,
 }
@@ -26,7 +28,7 @@ fn handicap(encoding: Encoding) -> f64 {
 /// The smallest candidate, each counted with a handicap for slow decoding; the first of equals.
 /// Of none, [`Encoding::Raw`], which holds everything.
 pub fn choose(candidates: &[Candidate]) -> Encoding {
-    let weigh = |c: &Candidate| c.bytes * handicap(c.encoding);
+    let weigh = |c: &Candidate| c.bytes * handicap(c.encoding) * c.inner.map_or(1.0, handicap);
     candidates
         .iter()
         .min_by(|a, b| weigh(a).total_cmp(&weigh(b)))
@@ -40,7 +42,11 @@ mod tests {
     fn pick(candidates: &[(Encoding, f64)]) -> Encoding {
         let list: Vec<Candidate> = candidates
             .iter()
-            .map(|&(encoding, bytes)| Candidate { encoding, bytes })
+            .map(|&(encoding, bytes)| Candidate {
+                encoding,
+                inner: None,
+                bytes,
+            })
             .collect();
         choose(&list)
     }
@@ -54,6 +60,27 @@ mod tests {
             Delta
         );
         assert_eq!(pick(&[(Delta, 40.0), (ForBitPack, 20.0)]), ForBitPack);
+    }
+
+    /// Differences under a slow codec are as slow as that, and their own step comes on top.
+    #[test]
+    fn an_inner_codec_counts() {
+        let direct = Candidate {
+            encoding: Encoding::HuffmanDelta,
+            inner: None,
+            bytes: 100.0,
+        };
+        let nested = Candidate {
+            encoding: Encoding::Delta,
+            inner: Some(Encoding::Huffman),
+            bytes: 100.0,
+        };
+        assert_eq!(choose(&[nested, direct]), Encoding::HuffmanDelta);
+        let smaller = Candidate {
+            bytes: 80.0,
+            ..nested
+        };
+        assert_eq!(choose(&[direct, smaller]), Encoding::Delta);
     }
 
     #[test]

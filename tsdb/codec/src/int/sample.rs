@@ -1,7 +1,7 @@
 //! What the choice of a codec rests on: exact bounds of the column, and estimates from blocks of
 //! it.
 
-use super::{Candidate, Nest};
+use super::{Candidate, Nest, choose};
 use crate::Encoding;
 use crate::for_bitpack::kernel::BLOCK;
 use crate::for_bitpack::{block_size, min_max, width};
@@ -84,7 +84,13 @@ impl Sample {
     /// All codecs that can hold the column at its level, with their expected sizes.
     pub(super) fn candidates(&self) -> Vec<Candidate> {
         let mut list = Vec::new();
-        let mut add = |encoding, bytes: f64| list.push(Candidate { encoding, bytes });
+        let mut add = |encoding, bytes| {
+            list.push(Candidate {
+                encoding,
+                inner: None,
+                bytes,
+            });
+        };
         let rows = self.rows as f64;
         add(Encoding::Raw, 8.0 * rows);
         if self.rows == 0 {
@@ -94,18 +100,16 @@ impl Sample {
             add(Encoding::Constant, 0.0);
             return list;
         }
-        let bits = f64::from(width(self.min, self.max));
+        let width = width(self.min, self.max);
+        let bits = f64::from(width);
         if self.nest == Nest::Flat {
             add(Encoding::ForBitPack, HEADER + rows * bits / 8.0);
             return list;
         }
         add(Encoding::ForBitPack, packed(&self.values, rows));
-        let runs = self.equal_runs as f64;
-        // Lengths are packed by the longest; four times the mean is a fair guess at it.
-        let length_bits = (rows / runs * 4.0).log2();
         add(
             Encoding::RunLength,
-            4.0 * HEADER + runs * (bits + length_bits) / 8.0,
+            in_runs(self.equal_runs as f64, rows, width),
         );
         if let Some(bytes) = huffman::estimate(&self.values, self.min, self.max, self.rows) {
             add(Encoding::Huffman, bytes.by_value);
@@ -118,24 +122,55 @@ impl Sample {
             };
             // Each series costs its length and its first value.
             let series = self.series as f64 * (bits / 8.0 + 1.5);
-            add(once, series + self.leaf(&self.once));
-            add(twice, series + self.leaf(&self.twice));
+            for (encoding, differences) in [(once, &self.once), (twice, &self.twice)] {
+                let (inner, bytes) = self.leaf(differences);
+                list.push(Candidate {
+                    encoding,
+                    inner: Some(inner),
+                    bytes: series + bytes,
+                });
+            }
         }
         list
     }
 
-    /// The size of a column of differences like these under the best codec for it.
-    fn leaf(&self, differences: &[i64]) -> f64 {
+    /// What a column of differences like these is best stored with, and its size.
+    fn leaf(&self, differences: &[i64]) -> (Encoding, f64) {
         let rows = self.rows as f64;
         let (min, max) = min_max(differences);
         if min == max {
-            return 3.0 * HEADER;
+            return (Encoding::Constant, 3.0 * HEADER);
         }
-        let packed = packed(differences, rows);
-        huffman::estimate(differences, min, max, self.rows)
-            .map_or(packed, |bytes| packed.min(bytes.by_value))
-            + 2.0 * HEADER
+        let mut list = vec![Candidate {
+            encoding: Encoding::ForBitPack,
+            inner: None,
+            bytes: packed(differences, rows) + 2.0 * HEADER,
+        }];
+        let runs = differences.windows(2).filter(|w| w[0] != w[1]).count() + 1;
+        let all_runs = runs as f64 * rows / differences.len() as f64;
+        list.push(Candidate {
+            encoding: Encoding::RunLength,
+            inner: None,
+            bytes: in_runs(all_runs, rows, width(min, max)) + 2.0 * HEADER,
+        });
+        if let Some(bytes) = huffman::estimate(differences, min, max, self.rows) {
+            list.push(Candidate {
+                encoding: Encoding::Huffman,
+                inner: None,
+                bytes: bytes.by_value + 2.0 * HEADER,
+            });
+        }
+        let best = choose(&list);
+        let bytes = list.iter().find(|c| c.encoding == best).map(|c| c.bytes);
+        (best, bytes.unwrap_or(8.0 * rows))
     }
+}
+
+/// The size of `rows` values in `runs` runs, each value in so many bits.
+fn in_runs(runs: f64, rows: f64, width: u32) -> f64 {
+    // Lengths are packed by the longest; four times the mean is a fair guess at it.
+    let length_bits = (rows / runs * 4.0).log2();
+    4.0 * HEADER + runs * (f64::from(width) + length_bits) / 8.0
 }
 
 /// The size of `rows` values like these when bit packed.
