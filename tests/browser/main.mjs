@@ -6,7 +6,7 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { chromium } from "playwright-core";
 import { cases as faces } from "./cases/faces.mjs";
-import { cases as live } from "./cases/live.mjs";
+import { cases as live, prepare } from "./cases/live.mjs";
 import { cases as modules } from "./cases/modules.mjs";
 import { cases as restart } from "./cases/restart.mjs";
 import { cases as sql } from "./cases/sql.mjs";
@@ -50,6 +50,7 @@ async function open(options = {}) {
 
 try {
   await server.start();
+  await prepare(server);
   browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],

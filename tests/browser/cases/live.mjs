@@ -6,14 +6,22 @@ const MINUTE = 60_000;
 // Far from any present clock, so that no window closes by itself while the test looks.
 const BASE = Date.parse("2024-05-01T12:00:00Z");
 
+/** The stream and the view that most cases look at. */
+export async function prepare(server) {
+  await server.sql("CREATE STREAM clicks (user_id BIGINT, city STRING, amount DOUBLE, ts TIMESTAMP)");
+  await server.sql(
+    "CREATE MATERIALIZED VIEW clicks_by_city AS SELECT city, COUNT(*) AS n, MAX(user_id) AS top FROM clicks WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY city",
+  );
+}
+
 /** `count` clicks over three minutes and four cities, different for each `seed`, all times unequal. */
 export function clicks(count, seed) {
   const cities = ["Oslo", "Bergen", "Rome", "Lyon"];
   return Array.from({ length: count }, (_, i) => ({
     user_id: 1000 + ((i * 7 + seed) % 50),
-    city: cities[(i * i + seed) % cities.length],
+    city: cities[(i + seed) % cities.length],
     amount: Number((((i * 37 + seed) % 9000) / 100 + 1).toFixed(2)),
-    ts: new Date(BASE + ((i * 3 * MINUTE) / count) + seed).toISOString(),
+    ts: new Date(BASE + (i * 3 * MINUTE) / count + seed).toISOString(),
   }));
 }
 
@@ -55,10 +63,6 @@ export const cases = [
   [
     "N posted events: the view on the page becomes what SQL says, without a reload",
     async ({ server, open, shot }) => {
-      await server.sql("CREATE STREAM clicks (user_id BIGINT, city STRING, amount DOUBLE, ts TIMESTAMP)");
-      await server.sql(
-        "CREATE MATERIALIZED VIEW clicks_by_city AS SELECT city, COUNT(*) AS n, MAX(user_id) AS top FROM clicks WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY city",
-      );
       const { page } = await open();
       await textBecomes(page, "conn-state", "live");
       await page.evaluate(() => {

@@ -126,9 +126,10 @@ export const cases = [
     "what comes out of the database is never markup",
     async ({ server, open }) => {
       const nasty = `<img src=x onerror="window.hurt=1">`;
-      await server.post("notes", [{ ts: "2024-05-01T12:00:00Z", body: nasty }]);
+      await server.sql("CREATE STREAM letters (ts TIMESTAMP, body STRING)");
+      await server.post("letters", [{ ts: "2024-05-01T12:00:00Z", body: nasty }]);
       const { page } = await open();
-      await run(page, "SELECT body FROM notes");
+      await run(page, "SELECT body FROM letters");
       await page.waitForSelector('[data-testid="sql-table"]');
       assert.deepEqual(await tableRows(page, "sql-table"), [[nasty]]);
       assert.equal(await page.$("#sql-result img"), null);
