@@ -1,0 +1,1 @@
+"""Tidemill and its peers side by side: same machine, same run, same generator."""
