@@ -63,7 +63,10 @@ try {
       opened.push(one);
       return one;
     };
-    const shot = (page, file) => page.screenshot({ path: path.join(shots, `${file}.png`), fullPage: true });
+    const shot = async (page, file) => {
+      await page.evaluate(() => scrollTo({ top: 0, behavior: "instant" }));
+      await page.screenshot({ path: path.join(shots, `${file}.png`), fullPage: true });
+    };
     try {
       await run({ server, open: openPage, shot });
       const complaints = opened.flatMap((one) => one.complaints);

@@ -55,7 +55,8 @@ export class TimeChart {
    */
   constructor(host, options = {}) {
     this.#options = { height: 160, format: compact, floor: 0, joined: false, ...options };
-    this.#box = h("div", { class: "plot", "aria-hidden": "true" });
+    this.#box = h("div", { class: "plot idle", "aria-hidden": "true" });
+    this.#box.style.height = `${this.#options.height}px`;
     host.append(this.#box);
     if (!this.#options.bare) {
       this.#legend = h("div", { class: "legend" });
@@ -84,6 +85,8 @@ export class TimeChart {
   setData(data, shown = null) {
     this.#data = data;
     this.#shown = shown;
+    // Axes without a single point would only show made-up scales.
+    this.#box.classList.toggle("idle", data[0].length === 0);
     if (!this.#plot) this.#build();
     else this.#plot.setData(data);
     this.#label(this.#plot?.cursor.idx ?? null);

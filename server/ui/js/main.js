@@ -13,6 +13,8 @@ import { loadPanels } from "./panels/load.js";
 import { viewPanel } from "./panels/view.js";
 import { Console } from "./sql/console.js";
 
+const NOTICE_MS = 15_000;
+
 const feed = new Feed(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
 const metrics = new Metrics(feed);
 
@@ -34,6 +36,7 @@ fraudPanel(feed);
 feed.addEventListener("state", ({ detail }) => {
   const pill = byId("connection");
   pill.dataset.state = feed.state;
+  document.body.dataset.link = feed.state;
   const words = { connecting: "connecting", live: "live", lost: "reconnecting", closing: "server is stopping" };
   setText(pill, words[feed.state]);
   pill.title = feed.state === "lost" ? `next try in ${(detail / 1000).toFixed(1)} s` : "";
@@ -46,6 +49,18 @@ feed.addEventListener("progress", () => {
   const furthest = marks.reduce((most, [, ms]) => Math.max(most, ms), -Infinity);
   setText(byId("watermark"), dateTime(furthest));
   byId("watermark-box").title = marks.map(([topic, ms]) => `${topic}: ${dateTime(ms)}`).join("\n");
+});
+
+// An error that names no subscription concerns the whole page.
+let noticeTimer = 0;
+feed.addEventListener("fault", ({ detail }) => {
+  const notice = byId("notice");
+  setText(notice, detail);
+  notice.hidden = false;
+  clearTimeout(noticeTimer);
+  noticeTimer = setTimeout(() => {
+    notice.hidden = true;
+  }, NOTICE_MS);
 });
 
 feed.open();

@@ -17,17 +17,40 @@ function bodyCell(value, kind, text = cell(value)) {
   return td;
 }
 
-/** A finished table of `rows`, at most `most` of them. */
+/**
+ * A finished table of `rows`, at most `most` of them. A click on a heading sorts all rows by that column, a
+ * second one turns the order round, a third one brings back the order they came in.
+ */
 export function resultTable(columns, rows, most) {
   const kinds = columns.map((column, i) => alignment(column, rows[0]?.[i]));
-  const head = columns.map((column, i) =>
-    h("th", { class: kinds[i], scope: "col" }, column.name, h("small", null, column.type || "")),
-  );
   const body = h("tbody");
-  for (const row of rows.slice(0, most)) {
-    body.append(h("tr", null, ...columns.map((_, i) => bodyCell(row[i], kinds[i]))));
+  const fill = (ordered) =>
+    body.replaceChildren(...ordered.slice(0, most).map((row) => h("tr", null, ...columns.map((_, i) => bodyCell(row[i], kinds[i])))));
+  const heads = columns.map((column, i) => {
+    const button = h("button", { type: "button", onclick: () => sortBy(i) }, column.name);
+    return h("th", { class: kinds[i], scope: "col" }, button, h("small", null, column.type || ""));
+  });
+  const orders = ["ascending", "descending", null];
+
+  function sortBy(at) {
+    const order = orders[(orders.indexOf(heads[at].getAttribute("aria-sort")) + 1) % orders.length];
+    for (const head of heads) head.removeAttribute("aria-sort");
+    if (order) heads[at].setAttribute("aria-sort", order);
+    const sign = order === "descending" ? -1 : 1;
+    fill(order ? [...rows].sort((a, b) => compareValues(a[at], b[at], sign)) : rows);
   }
-  return h("table", { class: "data" }, h("thead", null, h("tr", null, ...head)), body);
+
+  fill(rows);
+  return h("table", { class: "data" }, h("thead", null, h("tr", null, ...heads)), body);
+}
+
+/** Order of two values of one column, `sign` being -1 for descending. Nulls stand last either way. */
+export function compareValues(a, b, sign = 1) {
+  const missing = (value) => value === null || value === undefined;
+  if (missing(a) || missing(b)) return missing(a) - missing(b);
+  if (isNumber(a) && isNumber(b)) return sign * (Number(a) - Number(b));
+  const [left, right] = [cell(a), cell(b)];
+  return left === right ? 0 : sign * (left < right ? -1 : 1);
 }
 
 /**

@@ -96,7 +96,7 @@ export const cases = [
           events.push([minute, airport, before + 1]);
           final.set(key, before + 1);
         }
-        events.push([start + 59 * 60, "A0", 1]);
+        events.push([start, "A0", 1], [start + 59 * 60, "A0", 1]);
         for (let i = events.length - 1; i > 0; i -= 1) {
           const j = random(i + 1);
           [events[i], events[j]] = [events[j], events[i]];
@@ -106,7 +106,7 @@ export const cases = [
         if (times.length !== 60 || times[59] !== start + 59 * 60) return `times end at ${times[59]}`;
         if (lines.length !== 8) return `${lines.length} lines`;
         const drawn = lines.flatMap((line) => line.values).reduce((a, b) => a + b, 0);
-        return drawn === 401 ? null : `${drawn} flights drawn instead of 401`;
+        return drawn === 402 ? null : `${drawn} flights drawn instead of 402`;
       }),
   ],
   [

@@ -34,6 +34,26 @@ export const cases = [
     },
   ],
   [
+    "a click on a heading sorts, a second one turns round, a third one undoes it",
+    async ({ open }) => {
+      const { page } = await open();
+      await run(page, "SELECT city, COUNT(*) AS n, MIN(ts) AS first FROM clicks GROUP BY city ORDER BY city");
+      await page.waitForSelector('[data-testid="sql-table"]');
+      const cities = async () => (await tableRows(page, "sql-table")).map((row) => row[0]);
+      const order = ["Bergen", "Lyon", "Oslo", "Rome"];
+      assert.deepEqual(await cities(), order);
+      const head = '[data-testid="sql-table"] th:first-child button';
+      await page.click(head);
+      await page.click(head);
+      assert.deepEqual(await cities(), [...order].reverse());
+      await page.click(head);
+      assert.deepEqual(await cities(), order);
+      await page.click('[data-testid="sql-table"] th:nth-child(2) button');
+      const counts = (await tableRows(page, "sql-table")).map((row) => Number(row[1]));
+      assert.deepEqual(counts, [...counts].sort((a, b) => a - b));
+    },
+  ],
+  [
     "an error shows its place, in the box and below",
     async ({ open, shot }) => {
       const { page } = await open();

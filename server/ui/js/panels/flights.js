@@ -53,7 +53,10 @@ export class FlightCounts {
    */
   binned(seconds, bin) {
     const last = Math.floor(this.newest / bin) * bin;
-    const first = last - seconds + bin;
+    let oldest = this.newest;
+    for (const time of this.#minutes.keys()) if (time < oldest) oldest = time;
+    // Before the first flight ever there is nothing to draw, not even zeros.
+    const first = Math.max(last - seconds + bin, Math.floor(oldest / bin) * bin);
     const times = [];
     for (let time = first; time <= last; time += bin) times.push(time);
     const totals = new Map();

@@ -4,7 +4,7 @@ import { quoteName } from "../api.js";
 import { byId, emptyState, setText, throttled } from "../dom.js";
 import { glance, integer, isNumericType, isTimeType, toMillis } from "../format.js";
 import { RowSet } from "../rowset.js";
-import { LiveTable, alignment } from "../table.js";
+import { LiveTable, alignment, compareValues } from "../table.js";
 
 const SHOWN = 300;
 
@@ -100,7 +100,7 @@ export class LiveRows {
       const later = time < 0 ? 0 : toMillis(b[time]) - toMillis(a[time]);
       if (later) return later;
       for (const i of key) {
-        const order = compare(a[i], b[i]);
+        const order = compareValues(a[i], b[i]);
         if (order !== 0) return order;
       }
       return 0;
@@ -130,12 +130,6 @@ function keyColumns(columns, named) {
     return /^(window|session)_|(^|_)id$/i.test(name) || (type && !isNumericType(type) && !/\[\]$|^(ARRAY|LIST)/i.test(type));
   });
   return guessed.length > 0 ? guessed : all;
-}
-
-function compare(a, b) {
-  if (a === b) return 0;
-  if (typeof a === "string" || typeof b === "string") return String(a) < String(b) ? -1 : 1;
-  return Number(a) - Number(b) || 0;
 }
 
 /** The panel below the dashboard that shows one view; `shown(name)` is told which, or null. */
