@@ -108,3 +108,28 @@ pub enum FrameBound {
     /// `UNBOUNDED FOLLOWING`
     UnboundedFollowing,
 }
+
+impl FunctionCall {
+    /// A plain call, `name(args)`.
+    pub fn new(name: ObjectName, args: Vec<FunctionArg>) -> Self {
+        Self {
+            name,
+            distinct: false,
+            args,
+            order_by: Vec::new(),
+            within_group: Vec::new(),
+            filter: None,
+            nulls: None,
+            over: None,
+        }
+    }
+}
+
+impl From<Expr> for FunctionArg {
+    fn from(expr: Expr) -> Self {
+        Self {
+            name: None,
+            value: ArgValue::Expr(expr),
+        }
+    }
+}

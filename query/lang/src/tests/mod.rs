@@ -1,0 +1,4 @@
+//! Tests of the whole: text to tree to text.
+
+mod golden;
+mod hostile;
