@@ -1,0 +1,83 @@
+//! What can go wrong in the engine, worded by what the caller must do.
+
+use tsdb_types::{DataType, StreamId};
+
+/// An error of the storage engine.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A stream of that name is there already.
+    #[error("stream \"{0}\" exists already")]
+    StreamExists(String),
+    /// No stream of that name.
+    #[error("stream \"{0}\" not found")]
+    StreamNotFound(String),
+    /// An unquoted name fits several streams that differ in case only.
+    #[error("\"{name}\" is ambiguous: {}; quote the name you mean", candidates.join(", "))]
+    AmbiguousName {
+        /// What was asked for.
+        name: String,
+        /// What it may mean.
+        candidates: Vec<String>,
+    },
+    /// A definition that can't be.
+    #[error("{0}")]
+    InvalidDefinition(String),
+    /// A column is there already with another type or role.
+    #[error("column \"{column}\" is {have}, not {got}")]
+    TypeConflict {
+        /// The column's name.
+        column: String,
+        /// Its type, or its role where that differs.
+        have: String,
+        /// What the writer brought.
+        got: String,
+    },
+    /// Rows for a stream that was dropped or never was.
+    #[error("no stream has the id {0}")]
+    UnknownStream(StreamId),
+    /// The head or the queue is full; retry after a moment.
+    #[error("the write buffer is full ({used} of {bound} bytes); retry in a moment")]
+    Overloaded {
+        /// Bytes held.
+        used: u64,
+        /// Bytes allowed.
+        bound: u64,
+    },
+    /// An earlier write or sync failed; nothing is acknowledged until a restart has recovered the log.
+    #[error("the log is poisoned by an earlier failure ({0}); restart the server to recover")]
+    Poisoned(String),
+    /// The engine is closing.
+    #[error("the engine is closed")]
+    Closed,
+    /// A part of a file does not carry what was written there.
+    #[error("{file}: damaged {what} at byte {offset}")]
+    Corrupt {
+        /// The file's name.
+        file: String,
+        /// Which part.
+        what: &'static str,
+        /// Where it starts.
+        offset: u64,
+    },
+    /// The operating system refused.
+    #[error("{context}: {message}")]
+    Io {
+        /// What was being done, to which file.
+        context: String,
+        /// The system's words.
+        message: String,
+    },
+}
+
+impl Error {
+    /// An I/O error with what was being done.
+    #[must_use]
+    pub fn io(context: impl Into<String>, error: &std::io::Error) -> Error {
+        Error::Io { context: context.into(), message: error.to_string() }
+    }
+
+    pub(crate) fn type_conflict(column: &str, have: DataType, got: DataType) -> Error {
+        Error::TypeConflict { column: column.into(), have: have.to_string(), got: got.to_string() }
+    }
+}

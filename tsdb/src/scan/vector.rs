@@ -1,0 +1,130 @@
+//! Decoded columns: what scans hand out.
+
+use tsdb_types::{Column, DataType, Values};
+
+/// Decoded values; a null row has a slot whose content means nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum VectorValues {
+    /// Integers, booleans (0, 1), timestamps, the bits of unsigned integers.
+    Int(Vec<i64>),
+    /// Decimals, unscaled.
+    Int128(Vec<i128>),
+    /// Floats.
+    Float(Vec<f64>),
+    /// Strings: `rows + 1` offsets into the UTF-8 bytes.
+    Str {
+        /// Offsets, the first 0.
+        offsets: Vec<i32>,
+        /// The strings, one after the other.
+        data: Vec<u8>,
+    },
+}
+
+/// A decoded column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vector {
+    /// The values.
+    pub values: VectorValues,
+    /// One bit a row, least significant first, 1 = present; `None` when no row is null.
+    pub validity: Option<Vec<u8>>,
+}
+
+impl Vector {
+    /// Widens a column of `rows` rows; decimals always become 128 bits wide.
+    #[must_use]
+    pub fn from_column(column: &Column, rows: usize, data_type: DataType) -> Vector {
+        let values = match (&column.values, data_type) {
+            (_, DataType::Decimal { .. }) => VectorValues::Int128((0..rows).map(|i| column.i128_at(i)).collect()),
+            (Values::Float(_), _) => {
+                let mut out = Vec::with_capacity(rows);
+                column.extend_f64(rows, &mut out);
+                VectorValues::Float(out)
+            }
+            (Values::Str { offsets, data }, _) => VectorValues::Str {
+                offsets: offsets.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+                data: data.to_vec(),
+            },
+            _ => {
+                let mut out = Vec::with_capacity(rows);
+                column.extend_i64(rows, &mut out);
+                VectorValues::Int(out)
+            }
+        };
+        Vector { values, validity: column.validity.as_ref().map(|v| v.to_vec()) }
+    }
+
+    /// Whether row `i` has a value.
+    #[inline]
+    #[must_use]
+    pub fn is_valid(&self, i: usize) -> bool {
+        self.validity.as_ref().is_none_or(|v| v[i / 8] >> (i % 8) & 1 == 1)
+    }
+
+    /// Row `i` of an integer vector; 0 for any other kind.
+    #[inline]
+    #[must_use]
+    pub fn i64_at(&self, i: usize) -> i64 {
+        match &self.values {
+            VectorValues::Int(v) => v[i],
+            _ => 0,
+        }
+    }
+
+    /// Row `i` of a float vector; NaN for any other kind.
+    #[inline]
+    #[must_use]
+    pub fn f64_at(&self, i: usize) -> f64 {
+        match &self.values {
+            VectorValues::Float(v) => v[i],
+            _ => f64::NAN,
+        }
+    }
+
+    /// Row `i` of a decimal vector; 0 for any other kind.
+    #[inline]
+    #[must_use]
+    pub fn i128_at(&self, i: usize) -> i128 {
+        match &self.values {
+            VectorValues::Int128(v) => v[i],
+            _ => 0,
+        }
+    }
+
+    /// Row `i` of a string vector; empty for any other kind.
+    #[inline]
+    #[must_use]
+    pub fn str_at(&self, i: usize) -> &[u8] {
+        match &self.values {
+            VectorValues::Str { offsets, data } => &data[offsets[i] as usize..offsets[i + 1] as usize],
+            _ => &[],
+        }
+    }
+
+    /// The chosen rows, in that order.
+    #[must_use]
+    pub fn select(&self, rows: &[u32]) -> Vector {
+        let values = match &self.values {
+            VectorValues::Int(v) => VectorValues::Int(rows.iter().map(|r| v[*r as usize]).collect()),
+            VectorValues::Int128(v) => VectorValues::Int128(rows.iter().map(|r| v[*r as usize]).collect()),
+            VectorValues::Float(v) => VectorValues::Float(rows.iter().map(|r| v[*r as usize]).collect()),
+            VectorValues::Str { .. } => {
+                let (mut offsets, mut data) = (Vec::with_capacity(rows.len() + 1), Vec::new());
+                offsets.push(0);
+                for r in rows {
+                    data.extend_from_slice(self.str_at(*r as usize));
+                    // A selection never exceeds its source, whose offsets fit.
+                    offsets.push(data.len() as i32);
+                }
+                VectorValues::Str { offsets, data }
+            }
+        };
+        let validity = self.validity.as_ref().map(|v| {
+            let mut bits = vec![0u8; rows.len().div_ceil(8)];
+            for (i, r) in rows.iter().enumerate() {
+                bits[i / 8] |= (v[*r as usize / 8] >> (r % 8) & 1) << (i % 8);
+            }
+            bits
+        });
+        Vector { values, validity }
+    }
+}
