@@ -81,3 +81,12 @@ impl Error {
         Error::TypeConflict { column: column.into(), have: have.to_string(), got: got.to_string() }
     }
 }
+
+impl From<crate::wal::WalError> for Error {
+    fn from(error: crate::wal::WalError) -> Error {
+        match error {
+            crate::wal::WalError::Poisoned { reason } => Error::Poisoned(reason),
+            other => Error::Io { context: "write-ahead log".into(), message: other.to_string() },
+        }
+    }
+}

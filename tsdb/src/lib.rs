@@ -1,1 +1,29 @@
 //! Tidemill's storage engine: log, head, segments, manifest, recovery and scans.
+//!
+//! It knows nothing of SQL, sockets or Kafka. One log orders everything; whatever else there is follows it and knows
+//! the LSN it has reached. See `docs/architecture.md`.
+
+pub mod catalog;
+pub mod clock;
+mod engine;
+mod error;
+mod head;
+pub mod io;
+pub mod scan;
+pub mod segment;
+pub mod wal;
+pub mod wal;
+
+pub use catalog::{
+    Catalog, DEFAULT_DATABASE, Late, Object, SeriesSet, SeriesTable, Stream, StreamDef, StreamOptions, TagColumn,
+};
+pub use engine::{
+    Commit, CommitObserver, Done, Engine, EngineConfig, EngineMetrics, Request, Rows, SEAL_ROWS, Snapshot, StorageStats,
+};
+pub use error::Error;
+pub use scan::{Scan, ScanBatch, ScanSpec, ScanStats, Vector, VectorValues, ZoneOp, ZonePredicate, ZoneValue};
+pub use tsdb_types as types;
+pub use tsdb_types::{
+    Batch, BatchBuilder, Column, ColumnBuilder, ColumnDef, ColumnId, DataType, Lsn, Role, Schema, SegmentId, SeriesId,
+    StreamId, TimeRange, Timestamp, Values,
+};

@@ -1,0 +1,340 @@
+//! The engine: one log, one writer, and what follows it.
+
+mod committer;
+mod oneshot;
+mod request;
+mod shared;
+mod state;
+
+pub use request::{Commit, CommitObserver, Done, Request, Rows, SEAL_ROWS};
+pub use shared::EngineMetrics;
+pub use state::Snapshot;
+
+use crate::catalog::Catalog;
+use crate::clock::{Clock, SystemClock};
+use crate::io::{Disk, IoKind, open_disk};
+use crate::wal::{self, LogConfig, Record, SectionKind};
+use crate::{Batch, Error};
+use committer::Committer;
+use parking_lot::Mutex;
+use shared::{FlushSignal, RequestQueue, Shared};
+use state::Published;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use tsdb_types::{Lsn, StreamId};
+
+/// How an engine is to be opened.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Where the data lies; made if it is not there.
+    pub data_dir: PathBuf,
+    /// How the log is written.
+    pub io: IoKind,
+    /// Bytes of rows in memory above which writes are refused until a flush has made room.
+    pub head_bytes: u64,
+    /// Bytes of rows in memory at which a flush starts.
+    pub flush_bytes: u64,
+    /// Length of a log file.
+    pub wal_file_bytes: u64,
+}
+
+impl EngineConfig {
+    /// Defaults for a data directory.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>) -> EngineConfig {
+        EngineConfig {
+            data_dir: data_dir.into(),
+            io: IoKind::Auto,
+            head_bytes: 1 << 30,
+            flush_bytes: 192 << 20,
+            wal_file_bytes: LogConfig::default().file_bytes,
+        }
+    }
+}
+
+/// Requests that wait for the log may hold this many bytes.
+const QUEUE_BYTES: u64 = 256 << 20;
+
+/// A database, open. Clones share it; it is closed by [`Engine::close`], or when the last clone goes.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Recovered commits, for followers that are behind; until [`Engine::recovery_done`].
+    replay: Mutex<Vec<Arc<Commit>>>,
+}
+
+impl Engine {
+    /// Opens a database with the host's disk and clock, and recovers it.
+    ///
+    /// # Errors
+    /// When the directory can't be used or holds files of a newer version.
+    pub fn open(config: &EngineConfig) -> Result<Engine, Error> {
+        let context = || format!("open the data directory {}", config.data_dir.display());
+        let disk = open_disk(config.io, &config.data_dir).map_err(|e| Error::io(context(), &e))?;
+        Engine::open_on(disk, Arc::new(SystemClock::new()), config)
+    }
+
+    /// Opens a database on a given disk and clock.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_on(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, config: &EngineConfig) -> Result<Engine, Error> {
+        let catalog = Arc::new(Catalog::default());
+        let mut published = Published::default();
+        let flushed = Lsn(0);
+        let log_config = LogConfig { file_bytes: config.wal_file_bytes };
+        let (recovered, log) = wal::recover(&disk, &clock, log_config, flushed)?;
+        for damage in recovered.damage() {
+            tracing::error!(?damage, "the log is damaged; what can be read is kept");
+        }
+        let (mut replay, mut head_bytes) = (Vec::new(), 0);
+        for record in recovered.records() {
+            let commit = Arc::new(restore(&catalog, &record, &mut published.catalog_log)?);
+            if commit.lsn > flushed {
+                head_bytes += commit.batches.iter().map(|b| b.byte_len() as u64).sum::<u64>();
+                published.add(&catalog, &commit);
+            }
+            replay.push(commit);
+        }
+        published.version.lsn = log.last_lsn();
+        let shared = Arc::new(Shared {
+            catalog,
+            queue: RequestQueue::default(),
+            flush_signal: FlushSignal::default(),
+            metrics: EngineMetrics::default(),
+            clock,
+            disk,
+            flushed: AtomicU64::new(flushed.0),
+            truncated: AtomicU64::new(flushed.0),
+            holds: Mutex::default(),
+            head_bound: config.head_bytes,
+            flush_bytes: config.flush_bytes.min(config.head_bytes / 2).max(1),
+            published: Mutex::new(published),
+        });
+        shared.metrics.head_bytes.store(head_bytes, Ordering::Relaxed);
+        shared.metrics.published.store(log.last_lsn().0, Ordering::Release);
+        shared.queue.set_waker(log.waker());
+        let inner = Inner { shared: shared.clone(), threads: Mutex::default(), replay: Mutex::new(replay) };
+        let committer = Committer::new(log, shared.clone());
+        inner.spawn("commit", move || committer.run())?;
+        Ok(Engine { inner: Arc::new(inner) })
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    /// The catalog.
+    #[must_use]
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.shared().catalog
+    }
+
+    /// The disk that the database lies on, for followers that keep files of their own.
+    #[must_use]
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.shared().disk
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.shared().clock
+    }
+
+    /// Commits a request; `done` is told once it is durable and visible, or why it never will be.
+    pub fn submit(&self, request: Request, done: Done) {
+        if let Err(error) = self.admit(&request) {
+            return done(Err(error));
+        }
+        if let Err((_, done)) = self.shared().queue.push((request, done)) {
+            done(Err(Error::Closed));
+        }
+    }
+
+    /// Whether the request's rows may be taken now.
+    fn admit(&self, request: &Request) -> Result<(), Error> {
+        if request.rows.is_empty() {
+            return Ok(());
+        }
+        let shared = self.shared();
+        let (head, queued) = (shared.metrics.head_bytes.load(Ordering::Relaxed), shared.queue.bytes());
+        if head + queued >= shared.head_bound {
+            return Err(Error::Overloaded { used: head + queued, bound: shared.head_bound });
+        }
+        if queued >= QUEUE_BYTES {
+            return Err(Error::Overloaded { used: queued, bound: QUEUE_BYTES });
+        }
+        Ok(())
+    }
+
+    /// How full the head is, 0 to 1 and above.
+    #[must_use]
+    pub fn pressure(&self) -> f64 {
+        let head = self.shared().metrics.head_bytes.load(Ordering::Relaxed) + self.shared().queue.bytes();
+        head as f64 / self.shared().head_bound as f64
+    }
+
+    /// Commits a request and waits.
+    ///
+    /// # Errors
+    /// Why it is not durable.
+    pub fn commit(&self, request: Request) -> Result<Lsn, Error> {
+        let (sender, receiver) = oneshot::channel();
+        self.submit(request, Box::new(move |result| sender.send(result)));
+        receiver.wait()
+    }
+
+    /// Commits a request; the future is ready when it is durable and visible. The request is handed over at once, also
+    /// if the future is never polled.
+    pub fn commit_async(&self, request: Request) -> impl Future<Output = Result<Lsn, Error>> + Send + use<> {
+        let (sender, receiver) = oneshot::channel();
+        self.submit(request, Box::new(move |result| sender.send(result)));
+        receiver
+    }
+
+    /// The highest LSN that is durable and visible.
+    #[must_use]
+    pub fn published(&self) -> Lsn {
+        Lsn(self.shared().metrics.published.load(Ordering::Acquire))
+    }
+
+    /// The database as of now, all streams at one LSN.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let version = self.shared().published.lock().version.clone();
+        Snapshot::new(version, self.shared().catalog.clone())
+    }
+
+    /// Runs `f` exactly between two commits: what it sends to a follower's queue comes behind every commit up to the
+    /// snapshot's and ahead of every later one. `f` must be quick; commits wait for it.
+    pub fn barrier<R>(&self, f: impl FnOnce(&Snapshot) -> R) -> R {
+        let published = self.shared().published.lock();
+        let snapshot = Snapshot::new(published.version.clone(), self.shared().catalog.clone());
+        f(&snapshot)
+    }
+
+    /// Lets an observer follow the log from the current LSN on, after running `f` at exactly that point.
+    pub fn attach<R>(&self, observer: Arc<dyn CommitObserver>, f: impl FnOnce(&Snapshot) -> R) -> R {
+        let mut published = self.shared().published.lock();
+        let snapshot = Snapshot::new(published.version.clone(), self.shared().catalog.clone());
+        let result = f(&snapshot);
+        published.observers.push(observer);
+        result
+    }
+
+    /// Recovered commits after `from`, in log order; `None` when the log no longer has all of them. Only for use
+    /// right after opening, before [`Engine::recovery_done`] and any commit.
+    #[must_use]
+    pub fn replay_after(&self, from: Lsn) -> Option<Vec<Arc<Commit>>> {
+        let replay = self.inner.replay.lock();
+        let wanted: Vec<Arc<Commit>> = replay.iter().filter(|c| c.lsn > from).cloned().collect();
+        let first = wanted.first().map_or(self.published().next(), |c| c.lsn);
+        let dense = wanted.windows(2).all(|w| w[0].lsn.next() == w[1].lsn);
+        (first == from.next() && dense).then_some(wanted)
+    }
+
+    /// Lets go of the recovered commits that were kept for [`Engine::replay_after`].
+    pub fn recovery_done(&self) {
+        self.inner.replay.lock().clear();
+    }
+
+    /// Keeps the log after `floor` for `owner`, in place of what it held before; `None` lets go.
+    pub fn hold_wal(&self, owner: &str, floor: Option<Lsn>) {
+        let mut holds = self.shared().holds.lock();
+        match floor {
+            Some(lsn) => holds.insert(owner.to_owned(), lsn),
+            None => holds.remove(owner),
+        };
+    }
+
+    /// Counters.
+    #[must_use]
+    pub fn metrics(&self) -> &EngineMetrics {
+        &self.shared().metrics
+    }
+
+    /// Takes no more requests, commits those at hand, and closes the log in order. Returns when all threads have ended.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+}
+
+impl Inner {
+    fn spawn(&self, name: &str, f: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+        let thread = std::thread::Builder::new().name(name.into()).spawn(f);
+        self.threads.lock().push(thread.map_err(|e| Error::io(format!("start the {name} thread"), &e))?);
+        Ok(())
+    }
+
+    fn close(&self) {
+        self.shared.queue.close();
+        self.shared.flush_signal.close();
+        for thread in self.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the engine has panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A commit from its log record; its catalog entries take effect and are appended to `catalog_log`.
+fn restore(catalog: &Catalog, record: &Record, catalog_log: &mut Vec<u8>) -> Result<Commit, Error> {
+    let damaged = |what, offset| Error::Corrupt { file: format!("log record {}", record.lsn), what, offset };
+    let (mut batches, mut tick) = (Vec::new(), false);
+    for section in record.sections() {
+        match section.kind {
+            SectionKind::CATALOG => {
+                catalog.restore(&section.payload).map_err(|at| damaged("catalog entry", at as u64))?;
+                catalog_log.extend_from_slice(&section.payload);
+            }
+            SectionKind::ROWS => {
+                let mut pos = 0;
+                let batch = Batch::decode(&section.payload, &mut pos).map_err(|_| damaged("batch", pos as u64))?;
+                let known = |b: &Batch| -> bool {
+                    let columns = catalog.stream_by_id(b.stream).map_or(usize::MAX, |s| s.schema().columns.len());
+                    b.columns.iter().all(|c| usize::from(c.0.0) < columns)
+                };
+                if !known(&batch) {
+                    return Err(damaged("batch", pos as u64));
+                }
+                batches.push(Arc::new(batch));
+            }
+            SectionKind::TICK => tick = true,
+            _ => return Err(damaged("section kind", 0)),
+        }
+    }
+    Ok(Commit { lsn: record.lsn, wall_ns: record.wall_ns, batches, tick })
+}
+
+/// Bytes and rows of the database.
+#[derive(Clone, Debug, Default)]
+pub struct StorageStats {
+    /// Log files that hold records.
+    pub wal_bytes: u64,
+    /// Log files kept ready for the next records.
+    pub wal_ready_bytes: u64,
+    /// Segments, all in all.
+    pub segment_bytes: u64,
+    /// How many segments.
+    pub segments: u64,
+    /// Catalog files and manifest.
+    pub index_bytes: u64,
+    /// Rows in memory, in bytes.
+    pub head_bytes: u64,
+    /// Per stream: id, rows, bytes of its chunks in segments, rows not yet in segments.
+    pub streams: Vec<(StreamId, u64, u64, u64)>,
+}

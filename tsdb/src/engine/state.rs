@@ -1,0 +1,110 @@
+//! What is visible: one immutable version at a time, shared with whoever reads.
+
+use crate::catalog::{Catalog, Stream};
+use crate::head::Head;
+use crate::scan::{Scan, ScanSpec};
+use crate::segment::Segment;
+use crate::{CommitObserver, Error};
+use hashbrown::HashMap;
+use std::sync::Arc;
+use tsdb_types::{DataType, Lsn, StreamId};
+
+pub(crate) type Heads = HashMap<StreamId, Arc<Head>, ahash::RandomState>;
+
+/// Everything a reader needs. Cloning is a handful of reference counts; a commit copies the map of heads only while
+/// a snapshot holds it.
+#[derive(Clone, Default)]
+pub(crate) struct Version {
+    pub(crate) lsn: Lsn,
+    /// Rows not being flushed.
+    pub(crate) heads: Arc<Heads>,
+    /// Rows being flushed; older than those in `heads`, newer than those in segments.
+    pub(crate) frozen: Arc<Heads>,
+    /// In order of their flushes.
+    pub(crate) segments: Arc<Vec<Arc<Segment>>>,
+}
+
+/// The current version and who is told of the next; one lock guards both, so that a barrier falls exactly between two
+/// commits for all followers.
+#[derive(Default)]
+pub(crate) struct Published {
+    pub(crate) version: Version,
+    pub(crate) observers: Vec<Arc<dyn CommitObserver>>,
+    /// Catalog entries that are in the log but in no catalog file yet.
+    pub(crate) catalog_log: Vec<u8>,
+}
+
+impl Published {
+    /// Puts a commit's rows into the head.
+    pub(crate) fn add(&mut self, catalog: &Catalog, commit: &crate::Commit) {
+        let heads = Arc::make_mut(&mut self.version.heads);
+        for batch in &commit.batches {
+            // Rows of a stream that was dropped after they were accepted are gone with it.
+            let Some(stream) = catalog.stream_by_id(batch.stream) else { continue };
+            let schema = stream.schema();
+            let type_of = |id: tsdb_types::ColumnId| {
+                schema.columns.get(usize::from(id.0)).map_or(DataType::Int64, |c| c.data_type)
+            };
+            Arc::make_mut(heads.entry(batch.stream).or_default()).push(batch.clone(), &type_of);
+        }
+        self.version.lsn = commit.lsn;
+    }
+}
+
+/// The database as of one LSN: rows committed later are not in it, whatever happens meanwhile.
+#[derive(Clone)]
+pub struct Snapshot {
+    version: Version,
+    catalog: Arc<Catalog>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(version: Version, catalog: Arc<Catalog>) -> Snapshot {
+        Snapshot { version, catalog }
+    }
+
+    /// The last commit that is in it.
+    #[must_use]
+    pub fn lsn(&self) -> Lsn {
+        self.version.lsn
+    }
+
+    /// The catalog; it is not versioned, and may know streams and columns that came later.
+    #[must_use]
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    fn memory(&self, stream: StreamId) -> impl Iterator<Item = &Arc<Head>> {
+        [&self.version.frozen, &self.version.heads].into_iter().filter_map(move |h| h.get(&stream))
+    }
+
+    /// Rows of a stream.
+    #[must_use]
+    pub fn row_count(&self, stream: StreamId) -> u64 {
+        let stored = self.version.segments.iter().flat_map(|s| &s.meta.streams).filter(|s| s.stream == stream);
+        stored.map(|s| s.rows).sum::<u64>() + self.memory(stream).map(|h| h.rows).sum::<u64>()
+    }
+
+    /// Least and greatest event time of a stream; `None` when it has no row.
+    #[must_use]
+    pub fn time_bounds(&self, stream: StreamId) -> Option<(i64, i64)> {
+        let stored = self.version.segments.iter().flat_map(|s| &s.meta.streams).filter(|s| s.stream == stream);
+        let stored = stored.map(|s| (s.min_time, s.max_time));
+        let memory = self.memory(stream).flat_map(|h| h.batches().map(|b| (b.min_time, b.max_time)).collect::<Vec<_>>());
+        stored.chain(memory).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
+    /// Prepares to read a stream.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] or [`Error::Io`] when a segment's index can't be read.
+    pub fn scan(&self, stream: &Stream, spec: ScanSpec) -> Result<Scan, Error> {
+        let schema = stream.schema();
+        if spec.columns.iter().any(|c| usize::from(c.0) >= schema.columns.len()) {
+            return Err(Error::InvalidDefinition(format!("stream \"{}\" has no such column", stream.name)));
+        }
+        let memory = self.memory(stream.id).flat_map(|h| h.batches());
+        Scan::new(stream, &schema, spec, &self.version.segments, memory)
+    }
+}
