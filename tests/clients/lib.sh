@@ -1,8 +1,10 @@
+# shellcheck shell=bash
 # Shared by the shell cases: requests, and checks that name what is wrong.
 set -euo pipefail
 
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
+# shellcheck disable=SC2034  # headers is for the cases
 # request CURL-ARGS..: sets $status, $body and $headers of one request.
 request() {
     status=$(curl -sS --max-time 30 -D "$CASE_TMP/headers" -o "$CASE_TMP/body" -w '%{http_code}' "$@") || fail "curl failed: $*"

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the Telegraf cases: runs the real agent until its rows are seen.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the install scripts. Source it; it sets the cache folder and three words.
 #
 # Everything lands below $TIDEMILL_CACHE (default: .cache in the repository, which git ignores),

@@ -44,7 +44,7 @@ class Digest:
             self.rows == other.rows
             and self.keys == other.keys
             and len(self.sums) == len(other.sums)
-            and all(math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9) for a, b in zip(self.sums, other.sums))
+            and all(math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9) for a, b in zip(self.sums, other.sums, strict=True))
         )
 
     def difference(self, other):

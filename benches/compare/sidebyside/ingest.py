@@ -136,7 +136,8 @@ def report(results, absent, options):
         per_value = result.stored / values if result.stored and values and result.variant != "shuffled" else None
         rows.append([result.peer, result.variant, result.rows, megabytes(result.stored), per_value])
     rows += [[name, NOT_RUN, "-", "-", "-"] for name, _ in absent]
-    show("Size on disk after the ingest run, flushed and stopped, all files", ["engine", "variant", "rows", "MB", "bytes/value"], rows)
+    show("Size on disk after the ingest run, flushed and stopped, all files",
+         ["engine", "variant", "rows", "MB", "bytes/value"], rows)
 
 
 def _cells(result):

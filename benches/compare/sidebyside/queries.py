@@ -109,7 +109,7 @@ def disagreements(all_answers):
         name = query_type.name
         given = [(one.peer, one.digests[name]) for one in all_answers if name in one.digests]
         for peer, digests in given[1:]:
-            for number, (a, b) in enumerate(zip(given[0][1], digests)):
+            for number, (a, b) in enumerate(zip(given[0][1], digests, strict=True)):
                 if not b.agrees(a):
                     found.setdefault(name, []).append(
                         f"{name} number {number}: {peer} differs from {given[0][0]}: {b.difference(a)}"

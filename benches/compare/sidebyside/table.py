@@ -27,7 +27,7 @@ def show(title, head, rows, notes=()):
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
 
     def line(row):
-        first, *others = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths)))
+        first, *others = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
         return "  ".join([first, *others]).rstrip()
 
     print(f"\n{title}\n{line(cells[0])}\n{'  '.join('-' * w for w in widths)}")

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # What is refused by SQL over HTTP, with which status, and in one form everywhere.
 # needs: curl jq
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"

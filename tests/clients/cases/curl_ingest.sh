@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Rows by curl in NDJSON, JSON and CSV: what is kept, what is refused, and how that is told.
 # needs: curl jq gzip
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Line protocol by curl: both write routes, gzip, what is refused and how.
 # needs: curl jq gzip
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"

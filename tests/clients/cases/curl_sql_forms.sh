@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # SQL by curl in every form of reply, and a query that goes on.
 # needs: curl jq
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"

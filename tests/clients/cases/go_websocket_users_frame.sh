@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # The users' own Go program: dials /ws, sends its frame word for word, sees the dashboard move.
 # needs: go-ws
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"

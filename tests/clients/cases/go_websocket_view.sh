@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # A Go program subscribed to a view sees its snapshot and then a change of it.
 # needs: go-ws curl jq
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Telegraf's outputs.influxdb: it creates its database first, and takes only 204 as success.
 # needs: telegraf curl jq
 source "$(dirname "${BASH_SOURCE[0]}")/../telegraf.sh"

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Telegraf's outputs.influxdb_v2.
 # needs: telegraf curl jq
 source "$(dirname "${BASH_SOURCE[0]}")/../telegraf.sh"

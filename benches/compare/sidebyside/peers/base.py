@@ -145,4 +145,4 @@ def totals_sql():
 
 def totals_of(row):
     """The row of `totals_sql` as (rows, {field: sum})."""
-    return row[0], dict(zip(FIELDS, row[1:]))
+    return row[0], dict(zip(FIELDS, row[1:], strict=True))

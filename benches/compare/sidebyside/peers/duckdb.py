@@ -69,4 +69,4 @@ class DuckDb(Peer):
                 columns.append([int(v) for v in values.astype("datetime64[ms]").astype("int64")])
             else:
                 columns.append(values.tolist())
-        return names, list(zip(*columns))
+        return names, list(zip(*columns, strict=True))
