@@ -34,7 +34,7 @@ pub fn encode_f64_runs(values: &[f64], run_starts: &[u32], out: &mut Vec<u8>) ->
 }
 
 /// As [`encode_f64_runs`], for data that is written once and seldom read: pcodec is tried as well
-/// and kept if it is smaller. Some ten times slower to encode.
+/// and kept if it is smaller. Several times slower to encode.
 pub fn encode_f64_small(values: &[f64], run_starts: &[u32], out: &mut Vec<u8>) -> Encoding {
     let start = out.len();
     let fast = encode_f64_runs(values, run_starts, out);

@@ -59,7 +59,7 @@ mod tests {
             .collect();
         let mut lengths = vec![0u8; counts.len()];
         while trees.len() > 1 {
-            trees.sort_by(|a, b| b.0.cmp(&a.0));
+            trees.sort_by_key(|tree| std::cmp::Reverse(tree.0));
             let (a, b) = (trees.pop().unwrap(), trees.pop().unwrap());
             let members = [a.1, b.1].concat();
             for &i in &members {

@@ -59,7 +59,7 @@ pub fn encode_i64_runs(values: &[i64], run_starts: &[u32], out: &mut Vec<u8>) ->
 }
 
 /// As [`encode_i64_runs`], for data that is written once and seldom read: pcodec is tried as well
-/// and kept if it is smaller. Some ten times slower to encode.
+/// and kept if it is smaller. Several times slower to encode.
 pub fn encode_i64_small(values: &[i64], run_starts: &[u32], out: &mut Vec<u8>) -> Encoding {
     let start = out.len();
     let fast = encode_i64_runs(values, run_starts, out);
