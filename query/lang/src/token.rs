@@ -260,7 +260,7 @@ impl Lexer<'_> {
             return kind;
         }
         let digits = &self.sql.as_bytes()[start..self.at - 1];
-        if digits.len() % 2 == 0 && digits.iter().all(u8::is_ascii_hexdigit) {
+        if digits.len().is_multiple_of(2) && digits.iter().all(u8::is_ascii_hexdigit) {
             kind
         } else {
             TokenKind::Bad(BadToken::HexDigits)

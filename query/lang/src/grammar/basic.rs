@@ -2,7 +2,6 @@
 
 use nom::Parser;
 use nom::combinator::{map, opt};
-use nom::multi::separated_list1;
 use nom::sequence::delimited;
 
 use super::input::{PResult, Stop, Tokens};
@@ -67,9 +66,22 @@ pub(crate) fn parens<'a, T>(p: impl Rule<'a, T>) -> impl Rule<'a, T> {
     delimited(sym(Symbol::LeftParen), p, sym(Symbol::RightParen))
 }
 
-/// `p, p, ..`, at least one
-pub(crate) fn comma_list<'a, T>(p: impl Rule<'a, T>) -> impl Rule<'a, Vec<T>> {
-    separated_list1(sym(Symbol::Comma), p)
+/// `p, p, ..`, at least one. Behind a comma there must be another. (nom's own list would try on
+/// without it; and its frames are large, where this one nests.)
+pub(crate) fn comma_list<'a, T>(
+    mut p: impl Rule<'a, T>,
+) -> impl FnMut(Tokens<'a>) -> PResult<'a, Vec<T>> {
+    move |i| {
+        let (mut i, first) = p.parse(i)?;
+        let mut items = vec![first];
+        while i.is_symbol(0, Symbol::Comma) {
+            let (rest, item) = p.parse(i.advance())?;
+            items.push(item);
+            i = rest;
+        }
+        i.note("`,`");
+        Ok((i, items))
+    }
 }
 
 /// A name: a word that is not reserved, or a quoted one.

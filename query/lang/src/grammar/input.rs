@@ -12,9 +12,10 @@ use crate::ast::Span;
 use crate::error::SyntaxErrorKind;
 use crate::token::{Symbol, Token, TokenKind};
 
-/// How deep a statement may nest. A unit is an expression inside another, a query counts several:
-/// what the limit protects is the stack, here and in whatever walks the tree.
-pub(crate) const MAX_DEPTH: usize = 256;
+/// How deep a statement may nest. A unit is an expression inside another; what takes more stack (a
+/// query, a call) counts several. At this limit the parser stays within 512 KiB of stack, and so
+/// does whatever walks the tree with frames of a kilobyte or two.
+pub(crate) const MAX_DEPTH: usize = 160;
 
 /// The error of every parser. It carries nothing: what there is to tell is in [`State`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,6 +10,20 @@ use crate::error::SyntaxErrorKind;
 use crate::interval_text::{IntervalError, Unit, is_number, of_number, unit};
 use crate::token::TokenKind;
 
+/// Units to suggest for a misspelt one.
+pub(super) const COMMON_UNITS: [&str; 10] = [
+    "SECOND",
+    "SECONDS",
+    "MINUTE",
+    "MINUTES",
+    "HOUR",
+    "HOURS",
+    "DAY",
+    "DAYS",
+    "MILLISECONDS",
+    "MONTH",
+];
+
 /// An interval in any spelling.
 pub(crate) fn interval(i: Tokens<'_>) -> PResult<'_, Interval> {
     alt((interval_literal, bare_interval, text_interval)).parse(i)

@@ -122,19 +122,42 @@ fn hint(state: &State<'_>, at: usize, expected: &[String]) -> Option<String> {
         let token = state.tokens[at];
         (token.kind == TokenKind::Word).then(|| token.text(state.sql))
     };
+    let wants = |what: &str| expected.iter().any(|e| e == what);
+    let mut candidates = expected.to_vec();
+    if wants("a type") {
+        candidates.extend(types::COMMON.map(str::to_owned));
+    }
+    if wants("a unit of time") {
+        candidates.extend(interval::COMMON_UNITS.map(str::to_owned));
+    }
     let here = word(at);
-    if let Some(keyword) = here.and_then(|word| nearest(word, expected)) {
+    if let Some(keyword) = here.and_then(|word| nearest(word, &candidates)) {
         return Some(format!("did you mean {keyword}?"));
     }
-    let wants_name = |what: &String| what.starts_with("a ") || what.starts_with("an alias");
     if let Some(reserved) = here.filter(|word| is_reserved(word))
-        && expected.iter().all(wants_name)
+        && (expected
+            .iter()
+            .all(|e| e.starts_with("a ") || e == "an alias")
+            || (wants("an expression") && reads_as_name(Tokens::new(state).at(at))))
     {
         return Some(format!(
             "`{reserved}` is a reserved word: as a name, write \"{reserved}\""
         ));
     }
     let before = word(at.checked_sub(1)?).filter(|word| !is_reserved(word))?;
-    let keyword = nearest(before, expected)?;
+    let keyword = nearest(before, &candidates)?;
     Some(format!("did you mean {keyword} instead of {before}?"))
+}
+
+/// Whether what follows the reserved word at `i` is what follows a column.
+fn reads_as_name(i: Tokens<'_>) -> bool {
+    let symbols = [
+        Symbol::Comma,
+        Symbol::Dot,
+        Symbol::Eq,
+        Symbol::Lt,
+        Symbol::Gt,
+        Symbol::RightParen,
+    ];
+    symbols.iter().any(|symbol| i.is_symbol(1, *symbol)) || i.is_any_word(1, &["FROM", "AS"])
 }

@@ -10,10 +10,11 @@ use super::expr::expr;
 use super::input::{PResult, Tokens};
 use super::select::select;
 use crate::ast::{Cte, Emit, Query, SetArm, SetExpr, SetOp, TableAlias, Values};
+use crate::error::SyntaxErrorKind;
 use crate::token::Symbol;
 
 /// Units of depth that a query counts: its functions take more stack than an expression's.
-const QUERY_DEPTH: usize = 4;
+const QUERY_DEPTH: usize = 5;
 
 /// Whether a query begins here, parentheses aside.
 pub(crate) fn at_query(i: Tokens<'_>) -> bool {
@@ -159,8 +160,10 @@ fn set_operand(i: Tokens<'_>) -> PResult<'_, SetExpr> {
 fn values(i: Tokens<'_>) -> PResult<'_, Values> {
     let (i, rows) = preceded(kw("VALUES"), comma_list(parens(comma_list(expr)))).parse(i)?;
     let width = rows.first().map_or(0, Vec::len);
-    if rows.iter().any(|row| row.len() != width) {
-        return Err(i.fatal("the rows of VALUES have different lengths"));
+    let odd = rows.iter().find(|row| row.len() != width);
+    if let Some(first) = odd.and_then(|row| row.first()) {
+        let message = format!("this row does not have {width} values as the first one has");
+        return Err(i.fatal_at(first.span, SyntaxErrorKind::Syntax, message, None));
     }
     Ok((i, Values { rows }))
 }

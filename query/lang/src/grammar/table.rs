@@ -129,7 +129,7 @@ enum InParens {
 /// `( query )` or `( joins )`. As with expressions, inner parentheses are parsed once and what
 /// follows them decides: `((SELECT 1) UNION SELECT 2)`, `((SELECT 1) AS a JOIN b ..)`.
 fn in_parens(i: Tokens<'_>) -> PResult<'_, InParens> {
-    let _depth = i.deeper(2)?;
+    let _depth = i.deeper(3)?;
     let (start, _) = sym(Symbol::LeftParen)(i)?;
     if at_query(start) {
         let (i, query) = query(start)?;

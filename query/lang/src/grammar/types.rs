@@ -12,6 +12,23 @@ use crate::token::{Symbol, TokenKind};
 /// How deep arrays of arrays may go.
 const MAX_ARRAY_DEPTH: usize = 8;
 
+/// Types to suggest for a misspelt one.
+pub(super) const COMMON: [&str; 13] = [
+    "BIGINT",
+    "INT",
+    "INTEGER",
+    "SMALLINT",
+    "DOUBLE",
+    "FLOAT",
+    "DECIMAL",
+    "STRING",
+    "VARCHAR",
+    "BOOLEAN",
+    "TIMESTAMP",
+    "DATE",
+    "ARRAY",
+];
+
 /// A type: `BIGINT`, `DECIMAL(10, 2)`, `ARRAY<STRING>`, `STRING[]`
 pub(crate) fn data_type(i: Tokens<'_>) -> PResult<'_, DataType> {
     nested_type(i, 0)

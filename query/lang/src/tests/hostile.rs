@@ -77,6 +77,8 @@ const NESTS: &[(&str, &str, &str)] = &[
 fn depth_is_bounded() {
     on_small_stack(|| {
         for (before, open, close) in NESTS {
+            // A stack that overflows tells nothing, so say where.
+            println!("{before}{open} .. {close}");
             let nested = |depth: usize| {
                 let core = if before.starts_with("SELECT") && !before.contains("FROM") {
                     "1"

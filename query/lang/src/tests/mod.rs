@@ -1,4 +1,6 @@
 //! Tests of the whole: text to tree to text.
 
+mod generate;
 mod golden;
 mod hostile;
+mod roundtrip;

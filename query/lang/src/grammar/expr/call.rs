@@ -18,6 +18,7 @@ use crate::token::{Symbol, TokenKind};
 
 /// `( .. )` and what may follow it, behind the function's name.
 pub(crate) fn function_call<'a>(i: Tokens<'a>, name: ObjectName) -> PResult<'a, FunctionCall> {
+    let _depth = i.deeper(1)?;
     let (i, _) = sym(Symbol::LeftParen)(i)?;
     let mut call = FunctionCall::new(name, Vec::new());
     let (i, distinct) = if i.is_word(0, "ALL") {
@@ -130,6 +131,7 @@ fn over(i: Tokens<'_>) -> PResult<'_, Over> {
 
 /// `([base] [PARTITION BY ..] [ORDER BY ..] [frame])`
 pub(crate) fn over_spec(i: Tokens<'_>) -> PResult<'_, WindowSpec> {
+    let _depth = i.deeper(2)?;
     let (i, _) = sym(Symbol::LeftParen)(i)?;
     let clause = i.is_phrase("PARTITION BY") || at_frame(i);
     let (i, base) = if clause {

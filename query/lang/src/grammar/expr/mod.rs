@@ -2,12 +2,13 @@
 //! precedence, so that the stack a nested expression takes stays small.
 
 mod call;
+mod climb;
 mod operator;
 mod primary;
 mod special;
 
 pub(crate) use call::{call_args, over_spec};
-pub(crate) use operator::within;
+pub(crate) use climb::within;
 pub(crate) use primary::{bad_token, literal};
 
 use super::input::{PResult, Tokens};

@@ -1,99 +1,17 @@
-//! Operators and their operands.
+//! Operators behind an operand.
 
 use super::super::basic::{kw, string, sym};
 use super::super::input::{PResult, Tokens};
 use super::super::types::data_type;
-use super::primary::{Parenthesized, parenthesized, primary};
-use crate::ast::{BinaryOp, Expr, ExprKind, IsTest, UnaryOp};
+use super::climb::{Climb, within};
+use super::primary::{Parenthesized, parenthesized};
+use crate::ast::{BinaryOp, Expr, ExprKind, IsTest};
 use crate::precedence::{Level, binary_level};
 use crate::token::{Symbol, TokenKind};
 
-/// An expression whose outermost operator binds at least as tightly as `min`. With `left` the first
-/// operand has been parsed already, and its height is the present peak.
-///
-/// The height of what comes out is bounded: `state.peak` is the greatest height of the expressions
-/// parsed since it was last reset, so that each step knows how high the tree under it is.
-pub(crate) fn within<'a>(i: Tokens<'a>, min: Level, left: Option<Expr>) -> PResult<'a, Expr> {
-    let _depth = i.deeper(1)?;
-    let outer = i.state.peak.replace(0);
-    let (i, mut climb) = match left {
-        Some(expr) => (
-            i,
-            Climb {
-                expr,
-                height: outer + 1,
-                joined: Level::Primary,
-            },
-        ),
-        None => {
-            let (i, (expr, joined)) = operand(i, min)?;
-            (
-                i,
-                Climb {
-                    expr,
-                    height: i.state.peak.get() + 1,
-                    joined,
-                },
-            )
-        }
-    };
-    let mut i = i;
-    while let Some(next) = peek_operator(i) {
-        let level = next.level();
-        if level < min {
-            break;
-        }
-        // An operand that ends in a looser operator (`NOT a`) cannot be taken by a tighter one.
-        if climb.joined < level {
-            break;
-        }
-        if climb.joined == level && matches!(level, Level::Compare | Level::Range) {
-            let message = "comparisons do not chain: join them with AND, or use parentheses";
-            return Err(i.fatal(message));
-        }
-        i.state.peak.set(0);
-        (i, climb) = next.apply(i, climb)?;
-        i.check_depth(climb.height)?;
-    }
-    i.note("an operator");
-    i.state.peak.set(outer.max(climb.height));
-    Ok((i, climb.expr))
-}
-
-/// What has been parsed so far at one level of nesting.
-struct Climb {
-    expr: Expr,
-    height: usize,
-    /// The level of the operator applied last, [`Level::Primary`] before the first.
-    joined: Level,
-}
-
-/// The first operand, with the level it ends at.
-fn operand(i: Tokens<'_>, min: Level) -> PResult<'_, (Expr, Level)> {
-    let (op, level) = match i.kind() {
-        TokenKind::Symbol(Symbol::Minus) => (UnaryOp::Minus, Level::Sign),
-        TokenKind::Symbol(Symbol::Plus) => (UnaryOp::Plus, Level::Sign),
-        TokenKind::Word if i.is_word(0, "NOT") => (UnaryOp::Not, Level::Not),
-        _ => {
-            let (i, expr) = primary(i)?;
-            return Ok((i, (expr, Level::Primary)));
-        }
-    };
-    if level < min {
-        return Err(i.fatal("a NOT behind an operator needs parentheses around it"));
-    }
-    let start = i;
-    let (i, operand) = within(i.advance(), level, None)?;
-    let kind = ExprKind::Unary {
-        op,
-        operand: Box::new(operand),
-    };
-    Ok((i, (Expr::new(kind, i.span_since(start)), level)))
-}
-
 /// What an operator token (or several) announces.
 #[derive(Clone, Copy)]
-enum Operator {
+pub(super) enum Operator {
     Binary {
         op: BinaryOp,
         tokens: usize,
@@ -108,7 +26,8 @@ enum Operator {
     Zone,
 }
 
-fn peek_operator(i: Tokens<'_>) -> Option<Operator> {
+/// The operator that stands here.
+pub(super) fn peek_operator(i: Tokens<'_>) -> Option<Operator> {
     let binary = |op| Some(Operator::Binary { op, tokens: 1 });
     match i.kind() {
         TokenKind::Symbol(symbol) => match symbol {
@@ -180,7 +99,7 @@ fn at_range(i: Tokens<'_>) -> bool {
 }
 
 impl Operator {
-    fn level(self) -> Level {
+    pub fn level(self) -> Level {
         match self {
             Operator::Binary { op, .. } => binary_level(op),
             Operator::Is => Level::Is,
@@ -191,7 +110,7 @@ impl Operator {
     }
 
     /// Parses the rest of the operator, which stands at `i`, and applies it to what is there.
-    fn apply<'a>(self, i: Tokens<'a>, climb: Climb) -> PResult<'a, Climb> {
+    pub fn apply<'a>(self, i: Tokens<'a>, climb: Climb<'a>) -> PResult<'a, Climb<'a>> {
         let level = self.level();
         if let Operator::Binary { op, tokens } = self {
             let mut i = i;
@@ -199,10 +118,14 @@ impl Operator {
                 i = i.advance();
             }
             let (i, right) = within(i, level.tighter(), None)?;
-            return Ok((i, climb.join(op, right, i.state.peak.get())));
+            return Ok((i, climb.join(i, op, right, i.state.peak.get())));
         }
-        let Climb { expr, height, .. } = climb;
-        let span = expr.span;
+        let Climb {
+            start,
+            expr,
+            height,
+            ..
+        } = climb;
         let expr = Box::new(expr);
         let (i, kind) = match self {
             Operator::Is => is_test(i, expr)?,
@@ -232,45 +155,8 @@ impl Operator {
                 )
             }
         };
-        // The token before `i` is the last of the expression.
-        let end = i.state.tokens[i.at - 1].span();
         let height = height.max(i.state.peak.get()) + 1;
-        Ok((
-            i,
-            Climb {
-                expr: Expr::new(kind, span.to(end)),
-                height,
-                joined: level,
-            },
-        ))
-    }
-}
-
-impl Climb {
-    /// Puts `op right` behind what is there: at the end of the chain if it is one of this level,
-    /// else around it.
-    fn join(mut self, op: BinaryOp, right: Expr, right_height: usize) -> Climb {
-        let level = binary_level(op);
-        let span = self.expr.span.to(right.span);
-        if level.chains()
-            && self.joined == level
-            && let ExprKind::Chain { rest, .. } = &mut self.expr.kind
-        {
-            rest.push((op, right));
-            self.expr.span = span;
-            self.height = self.height.max(right_height + 1);
-            return self;
-        }
-        let kind = ExprKind::Chain {
-            first: Box::new(self.expr),
-            rest: vec![(op, right)],
-        };
-        let height = self.height.max(right_height) + 1;
-        Climb {
-            expr: Expr::new(kind, span),
-            height,
-            joined: level,
-        }
+        Ok((i, Climb::wrapped(start, i, kind, height, level)))
     }
 }
 
@@ -325,6 +211,7 @@ fn range<'a>(i: Tokens<'a>, expr: Box<Expr>, negated: bool) -> PResult<'a, ExprK
         ));
     }
     if i.is_word(0, "IN") {
+        let _depth = i.deeper(1)?;
         let (i, inner) = parenthesized(i.advance())?;
         let kind = match inner {
             Parenthesized::Query(query) => ExprKind::InSubquery {

@@ -164,10 +164,6 @@ pub(crate) enum Parenthesized {
 }
 
 /// `( query )` or `( expr, .. )`.
-///
-/// Which it is cannot be told from the beginning: `((SELECT 1) + 1)` is an expression,
-/// `((SELECT 1) UNION SELECT 2)` a query. Trying one and then the other would take time exponential
-/// in the depth; so the inner parentheses are parsed once, and what follows them decides.
 pub(crate) fn parenthesized(i: Tokens<'_>) -> PResult<'_, Parenthesized> {
     let (i, _) = sym(Symbol::LeftParen)(i)?;
     if at_query(i) {
@@ -175,31 +171,47 @@ pub(crate) fn parenthesized(i: Tokens<'_>) -> PResult<'_, Parenthesized> {
         let (i, _) = sym(Symbol::RightParen)(i)?;
         return Ok((i, Parenthesized::Query(Box::new(query))));
     }
-    let (i, first) = if i.is_symbol(0, Symbol::LeftParen) {
-        let _depth = i.deeper(1)?;
-        let start = i;
-        let outer = i.state.peak.replace(0);
-        let (i, inner) = parenthesized(i)?;
-        let span = i.span_since(start);
-        let left = match inner {
-            Parenthesized::Query(inner) if query_goes_on(i) => {
-                let (i, query) = query_rest(i, start, SetExpr::Nested(inner))?;
-                let (i, _) = sym(Symbol::RightParen)(i)?;
-                i.state.peak.set(outer.max(i.state.peak.get()));
-                return Ok((i, Parenthesized::Query(Box::new(query))));
-            }
-            Parenthesized::Query(inner) => Expr::new(ExprKind::Subquery(inner), span),
-            Parenthesized::Exprs(exprs) => single_or_tuple(exprs, span),
-        };
-        let (i, first) = within(i, Level::Or, Some(left))?;
-        i.state.peak.set(outer.max(i.state.peak.get()));
-        (i, first)
-    } else {
-        expr(i)?
+    if i.is_symbol(0, Symbol::LeftParen) {
+        return doubly_parenthesized(i);
+    }
+    let (i, first) = expr(i)?;
+    list_rest(i, first)
+}
+
+/// What follows the first of two opening parentheses, the second of which stands at `start`.
+///
+/// What it is cannot be told from the beginning: `((SELECT 1) + 1)` is an expression,
+/// `((SELECT 1) UNION SELECT 2)` a query. Trying one and then the other would take time exponential
+/// in the depth; so the inner parentheses are parsed once, and what follows them decides.
+#[inline(never)]
+fn doubly_parenthesized(start: Tokens<'_>) -> PResult<'_, Parenthesized> {
+    let _depth = start.deeper(1)?;
+    let peak = &start.state.peak;
+    let outer = peak.replace(0);
+    let (i, inner) = parenthesized(start)?;
+    let span = i.span_since(start);
+    let left = match inner {
+        Parenthesized::Query(inner) if query_goes_on(i) => {
+            let (i, query) = query_rest(i, start, SetExpr::Nested(inner))?;
+            let (i, _) = sym(Symbol::RightParen)(i)?;
+            peak.set(outer.max(peak.get()));
+            return Ok((i, Parenthesized::Query(Box::new(query))));
+        }
+        Parenthesized::Query(inner) => Expr::new(ExprKind::Subquery(inner), span),
+        Parenthesized::Exprs(exprs) => single_or_tuple(exprs, span),
     };
+    let (i, first) = within(i, Level::Or, Some((start, left)))?;
+    peak.set(outer.max(peak.get()));
+    list_rest(i, first)
+}
+
+/// `, expr, ..)` behind the first expression.
+#[inline(never)]
+fn list_rest(i: Tokens<'_>, first: Expr) -> PResult<'_, Parenthesized> {
     let mut exprs = vec![first];
     let mut i = i;
     if i.is_symbol(0, Symbol::Comma) {
+        let _depth = i.deeper(1)?;
         let (rest, more) = comma_list(expr).parse(i.advance())?;
         exprs.extend(more);
         i = rest;

@@ -18,6 +18,7 @@ use crate::token::{Symbol, TokenKind, continues_word, starts_word};
 
 /// `CASE [x] WHEN .. THEN .. [ELSE ..] END`
 pub(crate) fn case(i: Tokens<'_>) -> PResult<'_, ExprKind> {
+    let _depth = i.deeper(1)?;
     let i = i.advance();
     let (i, operand) = if i.is_word(0, "WHEN") {
         (i, None)
