@@ -23,6 +23,9 @@ const shots = path.join(process.env.TIDEMILL_CACHE ?? path.join(root, ".cache"),
 await mkdir(shots, { recursive: true });
 const directory = await mkdtemp(path.join(os.tmpdir(), "tidemill-browser-"));
 
+// An interrupted run takes its server along.
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+
 const server = new Server(path.resolve(values.tidemill), directory);
 let passed = 0;
 let failed = 0;

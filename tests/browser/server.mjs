@@ -25,6 +25,7 @@ export class Server {
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.child = child;
+    process.once("exit", () => child.kill());
     this.ended = once(child, "exit");
     const printed = new Promise((resolve, reject) => {
       const read = (chunk) => {

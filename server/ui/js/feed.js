@@ -23,7 +23,7 @@ export class Feed extends EventTarget {
     super();
     this.#url = url;
     this.state = "connecting";
-    /** The highest LSN any frame named. */
+    /** The highest LSN anyone named. */
     this.lsn = null;
     /** Watermarks by topic; the empty name is the server's own. */
     this.watermarks = new Map();
@@ -120,16 +120,24 @@ export class Feed extends EventTarget {
     return this.#channels.get(frame.id) ?? this.#channels.get(frame.topic) ?? null;
   }
 
+  /** The log has come this far, as a frame or a reply over HTTP said. */
+  reached(lsn) {
+    const seq = Number(lsn ?? NaN);
+    if (!Number.isFinite(seq) || (this.lsn !== null && seq <= this.lsn)) return;
+    this.lsn = seq;
+    this.dispatchEvent(new Event("progress"));
+  }
+
   #note(frame, channel) {
-    const seq = Number(frame.seq ?? NaN);
-    const newer = Number.isFinite(seq) && (this.lsn === null || seq > this.lsn);
-    if (newer) this.lsn = seq;
     const marked = frame.type === "heartbeat" && frame.watermark !== undefined && frame.watermark !== null;
-    if (marked && (channel || !frame.topic)) this.watermarks.set(channel?.name ?? "", frame.watermark);
-    if (newer || marked) this.dispatchEvent(new Event("progress"));
+    if (marked && (channel || !frame.topic)) {
+      this.watermarks.set(channel?.name ?? "", frame.watermark);
+      this.dispatchEvent(new Event("progress"));
+    }
+    this.reached(frame.seq);
     // A heartbeat that names no topic speaks for all of them.
     if (frame.type === "heartbeat" && !channel) {
-      for (const other of this.#channels.values()) other.heard(seq);
+      for (const other of this.#channels.values()) other.heard(Number(frame.seq));
     }
   }
 

@@ -18,7 +18,7 @@ const NOTICE_MS = 15_000;
 const feed = new Feed(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
 const metrics = new Metrics(feed);
 
-const sql = new Console(feed, () => catalog.refresh());
+const sql = new Console(feed);
 const openView = viewPanel(
   feed,
   (text) => sql.open(text),

@@ -11,7 +11,7 @@ import { Editor } from "./editor.js";
 import { exampleList } from "./examples.js";
 import { History } from "./history.js";
 import { ResultPlot, plottable } from "./plot.js";
-import { changesCatalog, runsLive, statements } from "./text.js";
+import { runsLive, statements } from "./text.js";
 
 const SHOWN = 1000;
 const EXAMPLE = "SHOW STREAMS";
@@ -19,7 +19,6 @@ const FACES = ["Table", "Plot"];
 
 export class Console {
   #feed;
-  #catalogChanged;
   #history = new History();
   #editor;
   #plot = new ResultPlot(byId("sql-plot"));
@@ -28,10 +27,8 @@ export class Console {
   #running = null;
   #faceButtons;
 
-  /** `catalogChanged()` is called after statements that create or drop something. */
-  constructor(feed, catalogChanged) {
+  constructor(feed) {
     this.#feed = feed;
-    this.#catalogChanged = catalogChanged;
     this.#editor = new Editor({
       run: () => this.run(),
       recall: (step) => {
@@ -106,7 +103,7 @@ export class Console {
       const total = performance.now() - started;
       if (this.#running !== turn) return false;
       this.#settle(reply, total);
-      if (changesCatalog(run.sql)) this.#catalogChanged();
+      this.#feed.reached(reply.lsn);
       return true;
     } catch (error) {
       if (this.#running !== turn) return false;

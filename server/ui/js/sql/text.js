@@ -57,11 +57,6 @@ export function runsLive(statement) {
   return words.some((token, i) => /^EMIT$/i.test(token.text) && /^(CHANGES|FINAL)$/i.test(words[i + 1]?.text ?? ""));
 }
 
-/** Whether running this may change which streams and views there are. */
-export function changesCatalog(sql) {
-  return statements(sql).some(({ text }) => /^\s*(CREATE|DROP|ALTER)\b/i.test(text));
-}
-
 /** The offset of a 1-based line and column (in characters), kept inside the text. */
 export function offsetOf(sql, line, column) {
   let start = 0;
