@@ -37,19 +37,29 @@ export function flash(element) {
   });
 }
 
-/** Runs `draw` at most once per `interval` ms, on an animation frame, and always after the last call. */
+/** Scrolls an element to the top, gliding there unless the reader asked for less motion. */
+export function bringUp(element) {
+  element.scrollIntoView({ behavior: stillness.matches ? "auto" : "smooth", block: "start" });
+}
+
+/**
+ * Runs `draw` at most once per `interval` ms, on an animation frame, and always after the last call. A draw that
+ * takes long is run less often, so that it never has more than a quarter of the page's time.
+ */
 export function throttled(draw, interval) {
-  let last = -Infinity;
+  let next = -Infinity;
   let waiting = false;
   const run = () => {
     waiting = false;
-    last = performance.now();
+    const start = performance.now();
     draw();
+    const end = performance.now();
+    next = Math.max(start + interval, end + 3 * (end - start));
   };
   return () => {
     if (waiting) return;
     waiting = true;
-    const wait = Math.max(0, last + interval - performance.now());
+    const wait = Math.max(0, next - performance.now());
     // A hidden page gets no animation frames; the timer alone keeps its numbers right.
     setTimeout(() => (document.hidden ? run() : requestAnimationFrame(run)), wait);
   };

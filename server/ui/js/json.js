@@ -20,6 +20,9 @@ export class Exact {
 // Reviving costs about a microsecond a value; past this many characters speed matters more.
 const REVIVE_LIMIT = 16_000_000;
 
+// What any number that a double cannot give back has: sixteen digits, a last zero behind the point, or an exponent.
+const DELICATE = /\d[\d.]{15}|\.\d*0(?!\d)|\d[eE][+-]?\d/;
+
 function revive(_key, value, context) {
   if (typeof value !== "number" || !context) return value;
   return String(value) === context.source ? value : new Exact(context.source);
@@ -27,7 +30,8 @@ function revive(_key, value, context) {
 
 /** Parses JSON text; numbers whose text a double cannot give back become `Exact`. */
 export function parseExact(text) {
-  return text.length > REVIVE_LIMIT ? JSON.parse(text) : JSON.parse(text, revive);
+  const careful = text.length <= REVIVE_LIMIT && DELICATE.test(text);
+  return careful ? JSON.parse(text, revive) : JSON.parse(text);
 }
 
 /** Whether a value is a number of either kind. */

@@ -1,7 +1,7 @@
 // Any view, live: its rows as they stand, newest windows first, each lit up when it changes.
 
 import { quoteName } from "../api.js";
-import { byId, emptyState, setText, throttled } from "../dom.js";
+import { bringUp, byId, emptyState, setText, throttled } from "../dom.js";
 import { glance, integer, isNumericType, isTimeType, toMillis } from "../format.js";
 import { RowSet } from "../rowset.js";
 import { LiveTable, alignment, compareValues } from "../table.js";
@@ -18,6 +18,8 @@ export class LiveRows {
   #typed = false;
   #key = null;
   #fresh = true;
+  // Reading a time from text is the dearest part of ordering, so each row's is read once.
+  #times = new WeakMap();
   #draw = throttled(() => this.#show(), 150);
 
   /** `onStatus(text)` is told how many rows there are and what the connection does. */
@@ -67,7 +69,7 @@ export class LiveRows {
       if (!this.#typed) this.#body.replaceChildren(emptyState(title, this.detail ?? "Rows appear here by themselves."));
       if (this.#columns.length === 0) return;
     }
-    const rows = [...this.#set];
+    const rows = this.#newest([...this.#set]);
     // An untyped column is judged by its first value, so columns wait for a row to come.
     if (!this.#typed && rows.length > 0) this.#define(rows[0]);
     if (!this.#typed) return;
@@ -91,13 +93,32 @@ export class LiveRows {
     this.#typed = true;
   }
 
+  // Of many rows only those that can be among the newest `SHOWN` are worth an ordering by all their words.
+  #newest(rows) {
+    const time = this.#timeColumn();
+    if (time < 0 || rows.length <= 2 * SHOWN) return rows;
+    const times = Float64Array.from(rows, (row) => this.#timeOf(row, time));
+    const bound = times.slice().sort()[rows.length - SHOWN];
+    return Number.isNaN(bound) ? rows : rows.filter((_, i) => times[i] >= bound);
+  }
+
+  #timeOf(row, time) {
+    let ms = this.#times.get(row);
+    if (ms === undefined) this.#times.set(row, (ms = toMillis(row[time])));
+    return ms;
+  }
+
+  #timeColumn() {
+    const windows = this.#columns.findIndex((column) => column.name.toLowerCase() === "window_start");
+    return windows >= 0 ? windows : this.#columns.findIndex((column) => isTimeType(column.type));
+  }
+
   // Newest window first, then the rows' own words: an order that a change of a count does not disturb.
   #order() {
-    const windows = this.#columns.findIndex((column) => column.name.toLowerCase() === "window_start");
-    const time = windows >= 0 ? windows : this.#columns.findIndex((column) => isTimeType(column.type));
+    const time = this.#timeColumn();
     const key = keyColumns(this.#columns, this.#key);
     return (a, b) => {
-      const later = time < 0 ? 0 : toMillis(b[time]) - toMillis(a[time]);
+      const later = time < 0 ? 0 : this.#timeOf(b, time) - this.#timeOf(a, time);
       if (later) return later;
       for (const i of key) {
         const order = compareValues(a[i], b[i]);
@@ -156,6 +177,6 @@ export function viewPanel(feed, openSql, shown) {
     panel.hidden = false;
     const rows = new LiveRows(byId("view-body"), "view-table", (text) => setText(byId("view-status"), text));
     leave = feed.subscribe(`view:${name}`, rows.listener());
-    panel.scrollIntoView({ behavior: "smooth", block: "start" });
+    bringUp(panel);
   };
 }

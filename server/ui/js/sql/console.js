@@ -2,7 +2,7 @@
 // shows the answer as a table, a plot or an error with its place.
 
 import { SqlError, runSql } from "../api.js";
-import { byId, h, setText, throttled } from "../dom.js";
+import { bringUp, byId, h, setText, throttled } from "../dom.js";
 import { integer, millis } from "../format.js";
 import { LiveRows } from "../panels/view.js";
 import { resultTable } from "../table.js";
@@ -62,7 +62,7 @@ export class Console {
   open(sql) {
     this.#editor.text = sql;
     this.#history.draft = sql;
-    byId("query").scrollIntoView({ behavior: "smooth", block: "start" });
+    bringUp(byId("query"));
     this.#start({ sql, start: 0 });
   }
 
