@@ -137,9 +137,10 @@ export class Channel {
   #changes(frame) {
     // Frames between a gap (or a new request) and its snapshot belong to a state that is given up.
     if (this.phase !== "live" && this.phase !== "subscribed") return true;
+    // An epoch may be any 64-bit number, and then it is no plain number here: its text is what counts.
     const prev = Number(frame.prev);
     const follows = prev >= this.seq && prev <= Math.max(this.seq, this.heardSeq);
-    if (frame.epoch !== this.epoch || !follows) {
+    if (String(frame.epoch) !== String(this.epoch) || !follows) {
       this.#tell("gap", "a frame was missed");
       return false;
     }

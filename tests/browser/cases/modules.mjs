@@ -69,6 +69,10 @@ export const cases = [
         channel = fresh();
         if (channel.take(change(5, 7, 3, 2))) return "a frame of another epoch was taken";
         channel = fresh();
+        const wide = (type, rest) => ({ type, epoch: { toString: () => "9007199254740993" }, seq: 5, ...rest });
+        channel.take(wide("snapshot", { rows: [], done: true }));
+        if (!channel.take(wide("changes", { prev: 5, seq: 6, insert: [], retract: [] }))) return "a 64-bit epoch was not known again";
+        channel = fresh();
         channel.take({ type: "heartbeat", seq: 12, watermark: null });
         if (!channel.take(change(12, 14, 3))) return "a heartbeat did not move the place";
         channel = fresh();
