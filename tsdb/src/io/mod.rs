@@ -87,6 +87,12 @@ pub trait File: Send + Sync {
     /// Makes the bytes written so far (and the length that they need) durable.
     fn sync_data(&self) -> io::Result<()>;
 
+    /// The sync of a [`DurableWrite`]. Like [`File::sync_data`], but the file's length must be durable already, so that
+    /// the device stores data alone.
+    fn sync_queued(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
     /// Forgets cached bytes that are not waiting to be written: what is read afterwards comes from the device. After a
     /// failed write-back the cache still shows what was never stored. Does nothing to bytes that are mapped.
     fn drop_cache(&self) -> io::Result<()>;

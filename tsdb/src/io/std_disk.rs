@@ -244,7 +244,7 @@ impl StdQueue {
                     let result = write
                         .file
                         .write_at(write.offset, &write.data)
-                        .and_then(|()| write.file.sync_data());
+                        .and_then(|()| write.file.sync_queued());
                     let completion = Completion {
                         token,
                         result,

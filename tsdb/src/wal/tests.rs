@@ -20,7 +20,11 @@ fn add(log: &mut Log, len: usize) -> Lsn {
     let next = log.last_lsn().next();
     let bytes = payload(next.0, len);
     log.append(next.0 as i64 * 10, |record| {
-        record.section(SectionKind::ROWS, TenantId(7), &[&bytes[..len / 2], &bytes[len / 2..]]);
+        record.section(
+            SectionKind::ROWS,
+            TenantId(7),
+            &[&bytes[..len / 2], &bytes[len / 2..]],
+        );
         record.section_with(SectionKind::TICK, TenantId(0), |out| out.push(1));
     })
     .unwrap()
@@ -30,7 +34,10 @@ fn check(record: &Record, len: usize) {
     let sections: Vec<Section> = record.sections().collect();
     assert_eq!(record.wall_ns, record.lsn.0 as i64 * 10);
     assert_eq!(sections.len(), 2);
-    assert_eq!((sections[0].kind, sections[0].tenant), (SectionKind::ROWS, TenantId(7)));
+    assert_eq!(
+        (sections[0].kind, sections[0].tenant),
+        (SectionKind::ROWS, TenantId(7))
+    );
     assert_eq!(sections[0].payload, payload(record.lsn.0, len));
     assert_eq!(sections[0].payload.as_ptr().align_offset(8), 0);
     assert_eq!(sections[1].payload.as_ref(), &[1]);
@@ -131,7 +138,11 @@ fn a_full_disk_refuses_a_commit_and_takes_the_next() {
     });
     assert!(matches!(refused, Err(WalError::NoFile { .. })));
     assert_eq!(log.last_lsn(), Lsn(1));
-    assert_eq!(add(&mut log, 10), Lsn(2), "what fits the current file is taken");
+    assert_eq!(
+        add(&mut log, 10),
+        Lsn(2),
+        "what fits the current file is taken"
+    );
     std::fs::remove_dir(&blocked).unwrap();
     assert_eq!(add(&mut log, 20_000), Lsn(3));
     log.sync().unwrap();
@@ -147,7 +158,15 @@ fn silence_is_marked_once() {
     let disk: Arc<dyn Disk> = open_disk(IoKind::Std, dir.path()).unwrap();
     let clock = Arc::new(crate::sim::SimClock::new(1));
     let shared: Arc<dyn Clock> = clock.clone();
-    let (_, mut log) = recover(&disk, &shared, LogConfig { file_bytes: 16 << 10 }, Lsn(0)).unwrap();
+    let (_, mut log) = recover(
+        &disk,
+        &shared,
+        LogConfig {
+            file_bytes: 16 << 10,
+        },
+        Lsn(0),
+    )
+    .unwrap();
     add(&mut log, 10);
     log.sync().unwrap();
     assert!(!log.idle().unwrap(), "it has only just been quiet");
