@@ -123,7 +123,7 @@ export class TimeChart {
       width,
       height,
       tzDate: UTC,
-      padding: bare ? [2, 0, 2, 0] : [8, 8, 0, 0],
+      padding: bare ? [2, 0, 2, 0] : [8, 16, 0, 0],
       legend: { show: false },
       cursor: {
         show: !bare,

@@ -23,7 +23,7 @@ export class Feed extends EventTarget {
     super();
     this.#url = url;
     this.state = "connecting";
-    /** The highest LSN anyone named. */
+    /** The highest LSN anyone named on this connection. */
     this.lsn = null;
     /** Watermarks by topic; the empty name is the server's own. */
     this.watermarks = new Map();
@@ -42,6 +42,8 @@ export class Feed extends EventTarget {
     this.#lastHeard = performance.now();
     socket.addEventListener("open", () => {
       if (socket !== this.#socket) return;
+      // A server restored from a backup may be behind what was seen before.
+      this.lsn = null;
       this.#setState("live");
       for (const channel of this.#channels.values()) this.#start(channel);
     });
