@@ -1,5 +1,6 @@
 //! Tests of the whole: text to tree to text.
 
+mod docs;
 mod generate;
 mod golden;
 mod hostile;
