@@ -64,7 +64,7 @@ def arguments():
 
 def enter_environment(options):
     """Starts this program anew inside the Python environment, where a part needs its packages."""
-    needs = "duckdb" in options.peers and "queries" in options.parts or "latency" in options.parts
+    needs = "duckdb" in options.peers or "latency" in options.parts
     python = cache() / "venv" / "bin" / "python"
     if not needs or Path(sys.prefix) == python.parent.parent:
         return

@@ -37,6 +37,7 @@ class Result:
     peak_memory: int = None
     stored: int = None
     rows: int = None
+    values: int = None
     problem: str = None
 
 
@@ -71,7 +72,8 @@ def _load(peer, variant, options, result):
     probe = prober.Prober(peer)
     try:
         flags = ["--hosts", options.hosts, "--batch", 5000, "--connections", 2, "--seconds", options.seconds]
-        summary = loader.run(options.loader, "tsbs", peer.url, peer.write_path, *flags, *VARIANTS[variant])
+        flags += [*VARIANTS[variant], *peer.load_flags]
+        summary = loader.run(options.loader, "tsbs", peer.url, peer.write_path, *flags)
         ended = time.monotonic()
     finally:
         result.probe = probe.stop()
@@ -79,10 +81,15 @@ def _load(peer, variant, options, result):
     extra_rows += result.probe["acked"]
     rows = summary["rows"] + extra_rows
     sums = {name: summary["sums"][name] + prober.VALUE * extra_rows for name in FIELDS}
-    result.rows = rows
+    counts = {name: summary["counts"][name] + extra_rows for name in FIELDS}
+    result.rows, result.values = rows, sum(counts.values())
+    # What the generator read back counts as what the reader of single rows did.
+    verified = summary.get("verify") or {"sampled": 0, "missed": 0}
+    result.probe["reads"] = result.probe["acked"] + verified["sampled"]
+    result.probe["misses"] += verified["missed"]
     late = _await_visible(peer, rows, sums, ended)
     result.visible_rate = summary["rows"] / (summary["seconds"] + late)
-    result.problem = check(peer, rows, sums) or result.probe["error"]
+    result.problem = check(peer, rows, sums, counts) or result.probe["error"]
     if variant == "view" and not result.problem:
         counted = peer.sql("SELECT sum(n) AS n FROM cpu_minute")[0][0]
         if counted != rows:
@@ -100,14 +107,16 @@ def _await_visible(peer, rows, sums, ended, limit=120):
         time.sleep(0.02)
 
 
-def check(peer, rows, sums):
-    """None when the engine's count and sums are the generator's, else the first difference."""
-    seen, seen_sums = peer.totals()
+def check(peer, rows, sums, counts):
+    """None when the engine's counts and sums are the generator's, else the first difference."""
+    seen, seen_sums, seen_counts = peer.totals()
     if seen is not None and seen != rows:
         return f"count(*) is {seen}, acknowledged were {rows}"
     for name in FIELDS:
         if seen_sums[name] != sums[name]:
             return f"sum({name}) is {seen_sums[name]}, acknowledged was {sums[name]}"
+        if seen_counts[name] != counts[name]:
+            return f"count({name}) is {seen_counts[name]}, acknowledged were {counts[name]}"
     return None
 
 
@@ -120,6 +129,8 @@ def report(results, absent, options):
         mine = [result for result in results if result.variant == variant]
         for result in mine:
             rows.append([result.peer, *_cells(result)])
+            if result.summary.get("busy"):
+                notes.append(f"{result.peer} refused {result.summary['busy']} requests as too busy; they came again")
             if result.problem:
                 notes.append(f"{result.peer}: {result.problem}")
         for name, reason in absent:
@@ -131,9 +142,7 @@ def report(results, absent, options):
              f"{options.seconds} s", head, rows, notes)
     rows = []
     for result in results:
-        values = len(FIELDS) * (result.rows or 0)
-        # Only where every row has every field is the number of values known.
-        per_value = result.stored / values if result.stored and values and result.variant != "shuffled" else None
+        per_value = result.stored / result.values if result.stored and result.values else None
         rows.append([result.peer, result.variant, result.rows, megabytes(result.stored), per_value])
     rows += [[name, NOT_RUN, "-", "-", "-"] for name, _ in absent]
     show("Size on disk after the ingest run, flushed and stopped, all files",
@@ -148,7 +157,7 @@ def _cells(result):
     peak = megabytes(result.peak_memory)
     return [
         result.summary["rows_per_s"], result.visible_rate, ack["p50"], ack["p99"], ack["max"],
-        probe.get("acked"), probe.get("misses"), cpu, peak, "WRONG" if result.problem else "right",
+        probe.get("reads"), probe.get("misses"), cpu, peak, "WRONG" if result.problem else "right",
     ]
 
 

@@ -71,7 +71,7 @@ def _load(peer, options):
         if time.monotonic() > limit:
             raise Failed("the rows did not become visible")
         time.sleep(0.1)
-    wrong = ingest.check(peer, summary["rows"], summary["sums"])
+    wrong = ingest.check(peer, summary["rows"], summary["sums"], summary["counts"])
     if wrong:
         raise Failed(wrong)
     return summary["rows"]

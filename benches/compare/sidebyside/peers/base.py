@@ -95,6 +95,9 @@ class Peer:
     # Path and query of the line-protocol endpoint.
     write_path = "/write"
 
+    # Further flags of the load generator.
+    load_flags = ()
+
     def flush(self):
         """Brings what is in memory to its resting place, where the engine has a call for it."""
 
@@ -105,13 +108,12 @@ class Peer:
     # Reading.
 
     def totals(self):
-        """(rows or None where rows are no notion, {field: sum}) of everything in `cpu`."""
+        """(rows or None where rows are no notion, {field: sum}, {field: values}) of all that is in `cpu`."""
         raise NotImplementedError
 
     def shows(self, rows, sums):
         """Whether everything written is visible now."""
-        seen, _ = self.totals()
-        return seen == rows
+        return self.totals()[0] == rows
 
     def span(self):
         """(first, last) event time in ns."""
@@ -139,10 +141,12 @@ class Peer:
 
 
 def totals_sql():
-    """One statement with the number of rows and the sum of each field, in this order."""
-    return "SELECT count(*) AS n, " + ", ".join(f"sum({name}) AS sum_{name}" for name in FIELDS) + " FROM cpu"
+    """One statement with the number of rows and the sum and count of each field, in this order."""
+    terms = [f"{function}({name}) AS {function}_{name}" for function in ("sum", "count") for name in FIELDS]
+    return f"SELECT count(*) AS n, {', '.join(terms)} FROM cpu"
 
 
 def totals_of(row):
-    """The row of `totals_sql` as (rows, {field: sum})."""
-    return row[0], dict(zip(FIELDS, row[1:], strict=True))
+    """The row of `totals_sql` as (rows, {field: sum}, {field: count})."""
+    cut = 1 + len(FIELDS)
+    return row[0], dict(zip(FIELDS, row[1:cut], strict=True)), dict(zip(FIELDS, row[cut:], strict=True))

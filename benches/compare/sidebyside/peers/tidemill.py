@@ -13,6 +13,9 @@ class Tidemill(Peer):
     name = "tidemill"
     promise = "synced and visible"
     write_path = "/write?db=default&precision=ns"
+    # The generator itself reads back so many of its own rows the moment they are acknowledged, too;
+    # it knows Tidemill's SQL route alone.
+    load_flags = ("--verify-sample", "200", "--verify-path", "/api/v1/sql?db=default")
 
     def install(self):
         if not Path(self.options.tidemill).exists():

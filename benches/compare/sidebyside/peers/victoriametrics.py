@@ -66,7 +66,11 @@ class VictoriaMetrics(Peer):
     def totals(self):
         self.http.expect("GET", "/internal/force_flush")
         # Rows are no notion here: only values can be counted and summed.
-        return None, {name: round(self._over_all("sum_over_time", name)) for name in FIELDS}
+        sums, counts = (
+            {name: round(self._over_all(function, name)) for name in FIELDS}
+            for function in ("sum_over_time", "count_over_time")
+        )
+        return None, sums, counts
 
     def shows(self, rows, sums):
         return round(self._over_all("sum_over_time", FIELDS[0])) == sums[FIELDS[0]]
