@@ -3,6 +3,7 @@
 //! What must hold:
 //! - a file is synced, and its directory too, before an edit names it; it is removed only after an edit that forgets it;
 //! - an edit is applied whole or not at all, and is durable when [`Manifest::apply`] returns;
+//! - each edit begins on a fresh block, so that writing it can't harm an older one that shares its sector;
 //! - each edit is written twice, so that damage to its last bytes can't pass for an edit that was never finished;
 //! - opening writes the state to a new manifest file: whatever was read is durable before anything builds on it;
 //! - nothing is removed as unnamed while edits may be missing.
@@ -27,6 +28,8 @@ const MIN_ROTATION: u64 = 1 << 20;
 const GROWTH: u64 = 4;
 /// Room is made ahead in steps of this, so that a full disk is found before an edit is half written.
 const ROOM: u64 = 64 << 10;
+/// Every write begins and ends at a multiple of this.
+const BLOCK: usize = 4096;
 
 /// The manifest of a data directory. One thread writes it.
 pub struct Manifest {
@@ -66,7 +69,8 @@ impl Manifest {
             self.rotate()?;
         }
         let seq = self.seq + 1;
-        let frame = format::twice(self.file_id, self.end, seq, format::Frame::Edit, edits)?;
+        let mut frame = format::twice(self.file_id, self.end, seq, format::Frame::Edit, edits)?;
+        frame.resize(frame.len().next_multiple_of(BLOCK), 0);
         let end = self.end + frame.len() as u64;
         self.make_room(end)?;
         let written = self
@@ -157,6 +161,7 @@ fn write_new(
         format::Frame::Snapshot,
         &state.edits(),
     )?);
+    bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
     let write = || {
         let file = disk.create(&format::file_name(id))?;
         file.write_at(0, &bytes)?;

@@ -192,11 +192,9 @@ impl Disk for SimDisk {
         check(to)?;
         let mut state = self.0.lock();
         state.check_power()?;
-        if !state.names.contains_key(from) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
+        let inode = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
         let (from, to) = (from.to_owned(), to.to_owned());
-        state.change_names(NameOp::Rename { from, to })
+        state.change_names(NameOp::Rename { from, to, inode })
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -100,9 +100,18 @@ impl Inode {
 /// A change of the names, waiting for its directory's sync.
 #[derive(Clone, Debug)]
 pub(super) enum NameOp {
-    Link { name: String, inode: usize },
-    Rename { from: String, to: String },
-    Unlink { name: String },
+    Link {
+        name: String,
+        inode: usize,
+    },
+    Rename {
+        from: String,
+        to: String,
+        inode: usize,
+    },
+    Unlink {
+        name: String,
+    },
 }
 
 impl NameOp {
@@ -111,10 +120,12 @@ impl NameOp {
             NameOp::Link { name, inode } => {
                 names.insert(name.clone(), *inode);
             }
-            NameOp::Rename { from, to } => {
-                if let Some(inode) = names.remove(from) {
-                    names.insert(to.clone(), inode);
+            NameOp::Rename { from, to, inode } => {
+                // It moves this file, also if the name was given to another one or never stored.
+                if names.get(from) == Some(inode) {
+                    names.remove(from);
                 }
+                names.insert(to.clone(), *inode);
             }
             NameOp::Unlink { name } => {
                 names.remove(name);
@@ -268,9 +279,7 @@ impl State {
             return Err(injected());
         }
         op.apply(&mut self.names);
-        if let NameOp::Rename { to, .. } = &op
-            && let Some(inode) = self.names.get(to)
-        {
+        if let NameOp::Rename { to, inode, .. } = &op {
             self.inodes[*inode].name.clone_from(to);
         }
         self.pending.push(op);

@@ -27,4 +27,6 @@ pub use recover::{Damage, RecoveredLog, recover};
 pub use writer::Writer;
 
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod tests;

@@ -292,6 +292,7 @@ impl Writer {
     /// # Errors
     /// Those of [`Writer::append`].
     pub fn idle(&mut self, wall_ns: i64, now_ns: u64) -> Result<bool, WalError> {
+        self.check_poison()?;
         let silent = now_ns.saturating_sub(self.quiet_since) >= SILENCE_NS;
         Ok(silent && self.mark(wall_ns)?)
     }
