@@ -1,7 +1,13 @@
 //! From bytes to rows. Hostile bytes give errors with their place, never a panic, and memory in proportion to the body.
 
+pub mod csv;
+pub mod json;
 pub mod line_protocol;
 mod number;
+mod row;
+#[cfg(test)]
+mod row_tests;
 mod time_text;
 
+pub use row::{DecodedRows, MAX_PAYLOAD, RowContext, RowError, RowReason};
 pub use time_text::{Precision, parse_time};

@@ -1,0 +1,120 @@
+//! CSV with a header line (RFC 4180: commas, quotes doubled within quotes).
+//!
+//! Empty cells are null. A name that the stream does not have becomes a column whose type the first value of it tells:
+//! BOOLEAN for `true` and `false`, DOUBLE for a number, else STRING.
+
+use super::json::stream_with_time;
+use super::row::{Cell, DecodedRows, RowContext, RowError, RowReason, Writer};
+use csv::{ByteRecord, ReaderBuilder};
+use std::borrow::Cow;
+use tsdb::StreamDef;
+
+/// Columns of a header at most.
+const MAX_HEADER: usize = 4_096;
+
+fn reader(body: &[u8]) -> csv::Reader<&[u8]> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    // The width is checked here, so that a short row is that row's error alone.
+    ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(body)
+}
+
+/// The column names, or why there are none.
+fn header(reader: &mut csv::Reader<&[u8]>) -> Result<Vec<String>, RowReason> {
+    let mut record = ByteRecord::new();
+    let any = reader
+        .read_byte_record(&mut record)
+        .map_err(|e| RowReason::Syntax(e.to_string()))?;
+    if !any {
+        return Err(RowReason::Syntax(
+            "a CSV body starts with a header line".into(),
+        ));
+    }
+    if record.len() > MAX_HEADER {
+        return Err(RowReason::TooManyColumns(MAX_HEADER));
+    }
+    let mut names: Vec<String> = Vec::with_capacity(record.len());
+    for name in &record {
+        let name = std::str::from_utf8(name)
+            .map_err(|_| RowReason::NotUtf8)?
+            .trim();
+        if name.is_empty() {
+            return Err(RowReason::Syntax(
+                "the header has a column without a name".into(),
+            ));
+        }
+        if names.iter().any(|n| n == name) {
+            return Err(RowReason::Syntax(format!(
+                "the header names \"{name}\" twice"
+            )));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}
+
+/// Decodes a body. Bad rows are reported and leave nothing behind; good ones are kept. With a bad header there are none
+/// and the only error has row 0.
+#[must_use]
+pub fn decode(body: &[u8], ctx: &RowContext) -> DecodedRows {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let mut reader = reader(body);
+    let names = match header(&mut reader) {
+        Ok(names) => names,
+        Err(reason) => {
+            let payload = String::from_utf8_lossy(&body[..body.len().min(256)]).into_owned();
+            return DecodedRows {
+                errors: vec![RowError {
+                    row: 0,
+                    reason,
+                    payload,
+                }],
+                ..DecodedRows::default()
+            };
+        }
+    };
+    let mut writer = Writer::new(ctx);
+    let mut record = ByteRecord::new();
+    loop {
+        let start = reader.position().byte() as usize;
+        match reader.read_byte_record(&mut record) {
+            Ok(false) => return writer.finish(),
+            Ok(true) => {
+                let end = reader.position().byte() as usize;
+                let text = body.get(start..end).unwrap_or_default().trim_ascii();
+                let cells = row(&names, &record);
+                writer.take(cells.as_deref().map_err(Clone::clone), text);
+            }
+            Err(e) => {
+                writer.take(Err(RowReason::Syntax(e.to_string())), &[]);
+                return writer.finish();
+            }
+        }
+    }
+}
+
+fn row<'a>(
+    names: &'a [String],
+    record: &'a ByteRecord,
+) -> Result<Vec<(Cow<'a, str>, Cell<'a>)>, RowReason> {
+    if record.len() != names.len() {
+        return Err(RowReason::Width {
+            expected: names.len(),
+            got: record.len(),
+        });
+    }
+    let cell = |(name, value): (&'a String, &'a [u8])| {
+        let value = std::str::from_utf8(value).map_err(|_| RowReason::NotUtf8)?;
+        Ok((Cow::Borrowed(name.as_str()), Cell::Untyped(value)))
+    };
+    names.iter().zip(record).map(cell).collect()
+}
+
+/// The stream that a body's header suggests; see [`super::json::infer_stream`].
+#[must_use]
+pub fn infer_stream(body: &[u8]) -> StreamDef {
+    let names = header(&mut reader(body)).unwrap_or_default();
+    stream_with_time(names.iter().map(String::as_str))
+}

@@ -1,0 +1,246 @@
+//! JSON: one object per line, one object, several in a row, or an array of them.
+//!
+//! Objects within objects become dotted columns (`properties.page`), arrays keep their JSON text in a STRING column.
+//! Of a key given twice the last one wins. Numbers are read from their text, decimals never by way of a double.
+
+use super::row::{Cell, DecodedRows, RowContext, RowReason, Writer};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+use tsdb::types::{DataType, Role};
+use tsdb::{StreamDef, StreamOptions};
+
+/// Objects within objects at most.
+pub const MAX_DEPTH: usize = 32;
+
+/// How a body holds its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JsonFormat {
+    /// `application/x-ndjson`: one object per line; a bad line spoils no other.
+    Lines,
+    /// `application/json`: an array of objects, or objects one after the other; what follows a syntax error is lost.
+    Document,
+}
+
+type Cells<'a> = Vec<(Cow<'a, str>, Cell<'a>)>;
+
+/// Decodes a body. Bad rows are reported and leave nothing behind; good ones are kept.
+#[must_use]
+pub fn decode(body: &[u8], format: JsonFormat, ctx: &RowContext) -> DecodedRows {
+    let mut writer = Writer::new(ctx);
+    each_row(body, format, &mut |cells, text| {
+        writer.take(cells.as_deref().map_err(Clone::clone), text);
+        true
+    });
+    writer.finish()
+}
+
+/// The stream that a body's first row suggests: its event time is the first of `timestamp`, `ts` and `time` that the
+/// row has, else `time`, filled with the commit's time. The other columns come with the rows.
+#[must_use]
+pub fn infer_stream(body: &[u8], format: JsonFormat) -> StreamDef {
+    let mut names: Vec<String> = Vec::new();
+    each_row(body, format, &mut |cells, _| match cells {
+        Ok(cells) => {
+            names = cells.iter().map(|c| c.0.to_string()).collect();
+            false
+        }
+        Err(_) => true,
+    });
+    stream_with_time(names.iter().map(String::as_str))
+}
+
+/// A new stream for rows of these names.
+pub(super) fn stream_with_time<'a>(names: impl Iterator<Item = &'a str> + Clone) -> StreamDef {
+    let of = |wanted: &str| names.clone().find(|n| n.eq_ignore_ascii_case(wanted));
+    let time = ["timestamp", "ts", "time"]
+        .into_iter()
+        .find_map(of)
+        .unwrap_or("time");
+    StreamDef {
+        columns: vec![(time.into(), DataType::Timestamp, Role::Time)],
+        options: StreamOptions::default(),
+    }
+}
+
+type OnRow<'f> = dyn FnMut(Result<Cells<'_>, RowReason>, &[u8]) -> bool + 'f;
+
+/// Calls `f` with each row, or why it is none, and its text, until it returns false.
+fn each_row(body: &[u8], format: JsonFormat, f: &mut OnRow<'_>) {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    match format {
+        JsonFormat::Lines => {
+            let mut at = 0;
+            while at < body.len() {
+                let end = memchr::memchr(b'\n', &body[at..]).map_or(body.len(), |i| at + i);
+                let line = body[at..end].trim_ascii();
+                at = end + 1;
+                if line.is_empty() {
+                    continue;
+                }
+                let cells = std::str::from_utf8(line)
+                    .map_err(|_| RowReason::NotUtf8)
+                    .and_then(row);
+                if !f(cells, line) {
+                    return;
+                }
+            }
+        }
+        JsonFormat::Document => match std::str::from_utf8(body) {
+            Err(_) => {
+                f(Err(RowReason::NotUtf8), body);
+            }
+            Ok(text) if text.trim_start().starts_with('[') => array(text, f),
+            Ok(text) => sequence(text, f),
+        },
+    }
+}
+
+/// Objects one after the other.
+fn sequence(text: &str, f: &mut OnRow<'_>) {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+    loop {
+        let at = values.byte_offset();
+        match values.next() {
+            None => return,
+            Some(Ok(raw)) => {
+                if !f(row(raw.get()), raw.get().as_bytes()) {
+                    return;
+                }
+            }
+            Some(Err(e)) => {
+                f(Err(syntax(&e)), text[at..].trim().as_bytes());
+                return;
+            }
+        }
+    }
+}
+
+/// The rows of an array, and an error in place of the first that can't be told apart.
+fn array(text: &str, f: &mut OnRow<'_>) {
+    struct Rows<'f, 'g>(&'f mut OnRow<'g>, &'f mut bool);
+    impl<'de> Visitor<'de> for Rows<'_, '_> {
+        type Value = ();
+        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            out.write_str("an array of rows")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+            while let Some(raw) = seq.next_element::<&RawValue>()? {
+                if !(self.0)(row(raw.get()), raw.get().as_bytes()) {
+                    *self.1 = true;
+                    return Err(de::Error::custom("enough"));
+                }
+            }
+            Ok(())
+        }
+    }
+    let mut enough = false;
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let read = parser
+        .deserialize_seq(Rows(f, &mut enough))
+        .and_then(|()| parser.end());
+    if let (Err(e), false) = (read, enough) {
+        let head = text.trim().as_bytes();
+        f(Err(syntax(&e)), &head[..head.len().min(256)]);
+    }
+}
+
+fn syntax(error: &serde_json::Error) -> RowReason {
+    RowReason::Syntax(error.to_string())
+}
+
+/// The cells of one object.
+fn row(text: &str) -> Result<Cells<'_>, RowReason> {
+    if !text.trim_start().starts_with('{') {
+        // Words the syntax error, if it is one, rather than the shape.
+        serde_json::from_str::<&RawValue>(text).map_err(|e| syntax(&e))?;
+        return Err(RowReason::NotAnObject);
+    }
+    let mut cells = Vec::new();
+    flatten(text, None, 1, &mut cells)?;
+    Ok(cells)
+}
+
+/// Appends an object's cells, dotted below `prefix`.
+fn flatten<'a>(
+    text: &'a str,
+    prefix: Option<&str>,
+    depth: usize,
+    cells: &mut Cells<'a>,
+) -> Result<(), RowReason> {
+    if depth > MAX_DEPTH {
+        return Err(RowReason::TooDeep(MAX_DEPTH));
+    }
+    let Members(members) = serde_json::from_str(text).map_err(|e| syntax(&e))?;
+    for (Text(name), raw) in members {
+        let name = match prefix {
+            Some(prefix) => Cow::Owned(format!("{prefix}.{name}")),
+            None => name,
+        };
+        let raw = raw.get();
+        let cell = match raw.as_bytes().first() {
+            Some(b'{') => {
+                flatten(raw, Some(&name), depth + 1, cells)?;
+                continue;
+            }
+            Some(b'[') => Cell::Array(raw),
+            Some(b'"') => Cell::Str(
+                serde_json::from_str::<Text<'_>>(raw)
+                    .map_err(|e| syntax(&e))?
+                    .0,
+            ),
+            Some(b't') => Cell::Bool(true),
+            Some(b'f') => Cell::Bool(false),
+            Some(b'n') | None => Cell::Null,
+            Some(_) => Cell::Number(raw),
+        };
+        cells.push((name, cell));
+    }
+    Ok(())
+}
+
+/// Text that is borrowed where it has no escapes.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Text<'de>;
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a string")
+            }
+            fn visit_borrowed_str<E: de::Error>(self, v: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(v)))
+            }
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(v.to_owned())))
+            }
+        }
+        d.deserialize_str(V)
+    }
+}
+
+/// An object's members in order, duplicates and all.
+struct Members<'a>(Vec<(Text<'a>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Members<'de>;
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        d.deserialize_map(V)
+    }
+}
