@@ -90,3 +90,12 @@ impl From<crate::wal::WalError> for Error {
         }
     }
 }
+
+impl From<crate::manifest::ManifestError> for Error {
+    fn from(error: crate::manifest::ManifestError) -> Error {
+        match error {
+            crate::manifest::ManifestError::Poisoned { reason } => Error::Poisoned(reason),
+            other => Error::Io { context: "manifest".into(), message: other.to_string() },
+        }
+    }
+}

@@ -9,9 +9,10 @@ mod engine;
 mod error;
 mod head;
 pub mod io;
+pub mod manifest;
 pub mod scan;
 pub mod segment;
-pub mod wal;
+pub mod sim;
 pub mod wal;
 
 pub use catalog::{
@@ -19,6 +20,7 @@ pub use catalog::{
 };
 pub use engine::{
     Commit, CommitObserver, Done, Engine, EngineConfig, EngineMetrics, Request, Rows, SEAL_ROWS, Snapshot, StorageStats,
+    StreamStorage,
 };
 pub use error::Error;
 pub use scan::{Scan, ScanBatch, ScanSpec, ScanStats, Vector, VectorValues, ZoneOp, ZonePredicate, ZoneValue};

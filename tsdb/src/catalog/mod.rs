@@ -56,11 +56,6 @@ impl Pending {
         self.any.store(false, Ordering::Release);
         std::mem::take(&mut bytes)
     }
-
-    /// Whether anything is queued.
-    pub(crate) fn any(&self) -> bool {
-        self.any.load(Ordering::Acquire)
-    }
 }
 
 /// Something with a name that the engine keeps for another layer.

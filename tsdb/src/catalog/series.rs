@@ -201,6 +201,7 @@ impl SeriesTable {
     }
 
     /// Calls `f` with every series' id and key, in order of ids.
+    #[cfg(test)]
     pub(crate) fn for_each_key(&self, mut f: impl FnMut(u32, &[u8])) {
         let inner = self.inner.read();
         let mut keys: Vec<(&u32, &Box<[u8]>)> = inner.by_key.iter().map(|(k, id)| (id, k)).collect();

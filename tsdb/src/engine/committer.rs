@@ -172,11 +172,11 @@ impl Committer {
     fn publish(&mut self, durable: Lsn) {
         while self.in_flight.front().is_some_and(|f| f.commit.lsn <= durable) {
             let Some(InFlight { commit, catalog, done, taken_ns }) = self.in_flight.pop_front() else { break };
-            let bytes: usize = commit.batches.iter().map(|b| b.byte_len()).sum();
-            self.shared.metrics.head_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
             {
                 let mut published = self.shared.published.lock();
-                published.add(&self.shared.catalog, &commit);
+                let grown = published.add(&self.shared.catalog, &commit);
+                // Wrapping: a negative growth is subtracted. Under the lock, so that a flush never takes off more.
+                self.shared.metrics.head_bytes.fetch_add(grown as u64, Ordering::Relaxed);
                 published.catalog_log.extend_from_slice(&catalog);
                 published.observers.iter().for_each(|o| o.on_commit(&commit));
             }

@@ -1,6 +1,7 @@
 //! The engine: one log, one writer, and what follows it.
 
 mod committer;
+mod flush;
 mod oneshot;
 mod request;
 mod shared;
@@ -15,7 +16,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::io::{Disk, IoKind, open_disk};
 use crate::wal::{self, LogConfig, Record, SectionKind};
 use crate::{Batch, Error};
+use crate::manifest::{FileKind, Manifest};
+use crate::segment::SegmentMeta;
 use committer::Committer;
+use flush::Flusher;
 use parking_lot::Mutex;
 use shared::{FlushSignal, RequestQueue, Shared};
 use state::Published;
@@ -88,22 +92,42 @@ impl Engine {
     pub fn open_on(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, config: &EngineConfig) -> Result<Engine, Error> {
         let catalog = Arc::new(Catalog::default());
         let mut published = Published::default();
-        let flushed = Lsn(0);
+        flush::create_dirs(disk.as_ref())?;
+        let (manifest, report) = Manifest::open(&disk, &flush::OWNED)?;
+        for damage in &report.damage {
+            tracing::error!(damage, "the manifest is damaged; what can be read is kept");
+        }
+        for file in &report.quarantined {
+            tracing::error!(file.name, file.reason, "a file of the database can't be used");
+        }
+        let state = manifest.state().clone();
+        let flushed = state.flushed;
+        let mut files: Vec<_> = state.files.values().filter(|f| f.kind == FileKind::CATALOG).collect();
+        files.sort_by_key(|f| f.lsn);
+        for file in files {
+            let context = |e: std::io::Error| Error::io(format!("read {}", file.name), &e);
+            let bytes = disk.open(&file.name).and_then(|f| f.map()).map_err(context)?;
+            let entries = flush::read_catalog_file(&file.name, file.lsn, &bytes)?;
+            let damaged = |at| Error::Corrupt { file: file.name.clone(), what: "catalog entry", offset: at as u64 };
+            catalog.restore(entries).map_err(damaged)?;
+        }
         let log_config = LogConfig { file_bytes: config.wal_file_bytes };
         let (recovered, log) = wal::recover(&disk, &clock, log_config, flushed)?;
         for damage in recovered.damage() {
             tracing::error!(?damage, "the log is damaged; what can be read is kept");
         }
-        let (mut replay, mut head_bytes) = (Vec::new(), 0);
+        let (mut replay, mut head_bytes) = (Vec::new(), 0i64);
         for record in recovered.records() {
-            let commit = Arc::new(restore(&catalog, &record, &mut published.catalog_log)?);
+            // What a flush has saved is in a catalog file already.
+            let mut saved = Vec::new();
+            let entries = if record.lsn > flushed { &mut published.catalog_log } else { &mut saved };
+            let commit = Arc::new(restore(&catalog, &record, entries)?);
             if commit.lsn > flushed {
-                head_bytes += commit.batches.iter().map(|b| b.byte_len() as u64).sum::<u64>();
-                published.add(&catalog, &commit);
+                head_bytes += published.add(&catalog, &commit);
             }
             replay.push(commit);
         }
-        published.version.lsn = log.last_lsn();
+        published.version.lsn = log.last_lsn().max(flushed);
         let shared = Arc::new(Shared {
             catalog,
             queue: RequestQueue::default(),
@@ -118,12 +142,21 @@ impl Engine {
             flush_bytes: config.flush_bytes.min(config.head_bytes / 2).max(1),
             published: Mutex::new(published),
         });
-        shared.metrics.head_bytes.store(head_bytes, Ordering::Relaxed);
+        let mut segments = Vec::with_capacity(state.segments.len());
+        for entry in state.segments.values() {
+            let damaged = || Error::Corrupt { file: "manifest".into(), what: "segment entry", offset: entry.id.0 };
+            let meta = SegmentMeta::decode(&entry.meta).filter(|m| m.id == entry.id).ok_or_else(damaged)?;
+            segments.push(Arc::new(flush::open_segment(&shared, meta)));
+        }
+        shared.published.lock().version.segments = Arc::new(segments);
+        shared.metrics.head_bytes.store(head_bytes as u64, Ordering::Relaxed);
         shared.metrics.published.store(log.last_lsn().0, Ordering::Release);
         shared.queue.set_waker(log.waker());
         let inner = Inner { shared: shared.clone(), threads: Mutex::default(), replay: Mutex::new(replay) };
         let committer = Committer::new(log, shared.clone());
         inner.spawn("commit", move || committer.run())?;
+        let flusher = Flusher::new(shared.clone(), manifest);
+        inner.spawn("flush", move || flusher.run())?;
         Ok(Engine { inner: Arc::new(inner) })
     }
 
@@ -255,6 +288,41 @@ impl Engine {
         };
     }
 
+    /// Writes all rows in memory to segments and waits for it.
+    ///
+    /// # Errors
+    /// Why it failed; the rows are still in memory and in the log then.
+    pub fn flush(&self) -> Result<(), Error> {
+        self.shared().flush_signal.request_and_wait()
+    }
+
+    /// Bytes and rows, in all and per stream.
+    #[must_use]
+    pub fn storage(&self) -> StorageStats {
+        let version = self.shared().published.lock().version.clone();
+        let m = self.metrics();
+        let mut stats = StorageStats {
+            wal_bytes: m.wal_bytes.load(Ordering::Relaxed),
+            wal_ready_bytes: m.wal_ready_bytes.load(Ordering::Relaxed),
+            head_bytes: m.head_bytes.load(Ordering::Relaxed),
+            segments: version.segments.len() as u64,
+            segment_bytes: version.segments.iter().map(|s| s.meta.bytes).sum(),
+            ..StorageStats::default()
+        };
+        for dir in ["manifest", "catalog"] {
+            // A directory that can't be listed now counts as empty; the next look will tell.
+            stats.index_bytes += self.disk().list(dir).map_or(0, |files| files.iter().map(|f| f.len).sum());
+        }
+        let snapshot = Snapshot::new(version.clone(), self.catalog().clone());
+        for stream in self.catalog().streams() {
+            let stored = version.segments.iter().flat_map(|s| &s.meta.streams).filter(|s| s.stream == stream.id);
+            let (rows, bytes) = stored.fold((0, 0), |(r, b), s| (r + s.rows, b + s.bytes));
+            let all = snapshot.row_count(stream.id);
+            stats.streams.push(StreamStorage { stream: stream.id, rows: all, bytes, head_rows: all - rows });
+        }
+        stats
+    }
+
     /// Counters.
     #[must_use]
     pub fn metrics(&self) -> &EngineMetrics {
@@ -335,6 +403,22 @@ pub struct StorageStats {
     pub index_bytes: u64,
     /// Rows in memory, in bytes.
     pub head_bytes: u64,
-    /// Per stream: id, rows, bytes of its chunks in segments, rows not yet in segments.
-    pub streams: Vec<(StreamId, u64, u64, u64)>,
+    /// Per stream.
+    pub streams: Vec<StreamStorage>,
 }
+
+/// Bytes and rows of one stream.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamStorage {
+    /// The stream.
+    pub stream: StreamId,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of its chunks in segments.
+    pub bytes: u64,
+    /// Rows that are in memory and in the log only.
+    pub head_rows: u64,
+}
+
+#[cfg(test)]
+mod tests;

@@ -35,8 +35,10 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    /// Puts a commit's rows into the head.
-    pub(crate) fn add(&mut self, catalog: &Catalog, commit: &crate::Commit) {
+    /// Puts a commit's rows into the head, and gives the bytes by which the head has grown (it shrinks when small
+    /// batches are merged).
+    pub(crate) fn add(&mut self, catalog: &Catalog, commit: &crate::Commit) -> i64 {
+        let mut grown = 0;
         let heads = Arc::make_mut(&mut self.version.heads);
         for batch in &commit.batches {
             // Rows of a stream that was dropped after they were accepted are gone with it.
@@ -45,9 +47,13 @@ impl Published {
             let type_of = |id: tsdb_types::ColumnId| {
                 schema.columns.get(usize::from(id.0)).map_or(DataType::Int64, |c| c.data_type)
             };
-            Arc::make_mut(heads.entry(batch.stream).or_default()).push(batch.clone(), &type_of);
+            let head = Arc::make_mut(heads.entry(batch.stream).or_default());
+            let before = head.bytes;
+            head.push(batch.clone(), &type_of);
+            grown += head.bytes as i64 - before as i64;
         }
         self.version.lsn = commit.lsn;
+        grown
     }
 }
 

@@ -99,10 +99,15 @@ pub fn recover(
     disk.create_dir("wal")
         .map_err(|e| WalError::io("make the directory of", "wal", e))?;
     let (ids, next_id) = list(disk.as_ref())?;
-    let mut files = scan_all(disk.as_ref(), &ids)?;
-    if settle(disk.as_ref(), &files, durable_of(&files, floor))? {
-        drop(files);
-        files = scan_all(disk.as_ref(), &ids)?;
+    let mut files = Vec::new();
+    for id in &ids {
+        files.push(scan_file(disk.as_ref(), *id)?);
+    }
+    let unsettled = first_unsettled(&files, durable_of(&files, floor));
+    files.truncate(unsettled);
+    for id in &ids[unsettled..] {
+        settle(disk.as_ref(), *id)?;
+        files.push(scan_file(disk.as_ref(), *id)?);
     }
     let durable = durable_of(&files, floor);
     let order = put_in_order(&files, durable, floor);
@@ -146,31 +151,33 @@ fn list(disk: &dyn Disk) -> Result<(Vec<u64>, u64), WalError> {
     Ok((ids, next))
 }
 
-fn scan_all(disk: &dyn Disk, ids: &[u64]) -> Result<Vec<Scanned>, WalError> {
-    ids.iter().map(|id| scan_file(disk, *id)).collect()
-}
-
 fn durable_of(files: &[Scanned], floor: Lsn) -> Lsn {
     files.iter().map(|file| file.durable).fold(floor, Lsn::max)
 }
 
-/// Makes sure that what was read of files with commits above `durable` is what the device holds: the last run may
-/// have been killed before it synced them, or stopped because a sync failed. Returns whether they must be read again.
-fn settle(disk: &dyn Disk, files: &[Scanned], durable: Lsn) -> Result<bool, WalError> {
-    let mut settled = false;
-    for file in files {
-        if file.commits.iter().any(|found| found.lsn > durable) {
-            let name = file_name(file.id);
-            disk.open(&name)
-                .and_then(|file| {
-                    file.sync_data()?;
-                    file.drop_cache()
-                })
-                .map_err(|e| WalError::io("sync", &name, e))?;
-            settled = true;
-        }
-    }
-    Ok(settled)
+/// The first file that might hold something else than what is read of it: the last run may have been killed before a
+/// sync, or stopped because one failed. Commits up to `durable` are vouched for. From the file of the last of these on,
+/// neither a commit nor the absence of one (an earlier recovery may have been about to cut it) can be trusted.
+fn first_unsettled(files: &[Scanned], durable: Lsn) -> usize {
+    files
+        .iter()
+        .rposition(|file| {
+            file.commits
+                .first()
+                .is_some_and(|found| found.lsn <= durable)
+        })
+        .unwrap_or(0)
+}
+
+/// Makes sure that what will be read of a file is what the device holds. Nothing of it may be mapped.
+fn settle(disk: &dyn Disk, id: u64) -> Result<(), WalError> {
+    let name = file_name(id);
+    disk.open(&name)
+        .and_then(|file| {
+            file.sync_data()?;
+            file.drop_cache()
+        })
+        .map_err(|e| WalError::io("sync", &name, e))
 }
 
 /// The judgement over all commits found.
