@@ -1,3 +1,123 @@
-//! From syntax tree to plan.
+//! From syntax tree to plan: names are resolved, types checked, and the tree becomes DataFusion's logical plan or,
+//! for grouped queries over one stream, a [`windowed::WindowedAggregate`]. SQL text is never made again.
 
+mod ddl;
+mod expr;
+mod from;
+mod function;
+mod functions;
+mod grouped;
+mod literal;
+pub mod nearest;
+mod plan;
+mod query;
+mod scope;
+mod select;
+mod window;
 pub mod windowed;
+
+pub use ddl::{NewStream, stream_def};
+pub use functions::Functions;
+pub use literal::{integer_time, timestamp};
+pub use query::Bound;
+pub use scope::Env;
+
+use crate::error::{BindError, BindResult};
+use datafusion::logical_expr::TableSource;
+use query_lang::ast::{self, NamedWindow, ObjectName};
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use windowed::{ContinuousQuery, SourceRef, WindowedAggregate};
+
+/// A table that a name means.
+pub struct Table {
+    /// The name it is known by unless an alias is given.
+    pub name: String,
+    /// Its rows.
+    pub rows: Arc<dyn TableSource>,
+    /// The stream behind it, unless it is a view.
+    pub stream: Option<SourceRef>,
+}
+
+/// A request for the last row of each series.
+pub struct Latest {
+    /// The stream.
+    pub source: SourceRef,
+    /// The tag columns that make the key, as indices into the stream's schema.
+    pub keys: Vec<usize>,
+    /// What rows must fulfil to be considered, over unqualified columns.
+    pub filter: Option<datafusion::logical_expr::Expr>,
+}
+
+/// Where rows come from: what the binder asks of the engine.
+pub trait Sources {
+    /// The stream or view of that name.
+    fn table(&self, name: &ObjectName) -> BindResult<Table>;
+
+    /// Group rows of `query`, in its group schema, by an operator of Tidemill's own: always when `must`, else only
+    /// where that is faster than the general plan.
+    fn grouped(&self, query: &Arc<WindowedAggregate>, must: bool) -> Option<Arc<dyn TableSource>>;
+
+    /// The last rows, if there is a way that is faster than the general plan.
+    fn latest(&self, latest: Latest) -> Option<Arc<dyn TableSource>>;
+}
+
+/// Binds the queries of one statement.
+pub struct Binder<'a> {
+    sources: &'a dyn Sources,
+    functions: &'a Functions,
+    /// What `now()` means.
+    now_ns: i64,
+    /// Whether the query is to be kept up to date, which rules some things out.
+    continuous: bool,
+    /// Whether `window_start` and its like are in sight.
+    in_windowed: Cell<bool>,
+    named_windows: RefCell<Vec<NamedWindow>>,
+    notices: RefCell<Vec<String>>,
+}
+
+impl<'a> Binder<'a> {
+    /// A binder for one statement.
+    pub fn new(sources: &'a dyn Sources, functions: &'a Functions, now_ns: i64) -> Self {
+        Self {
+            sources,
+            functions,
+            now_ns,
+            continuous: false,
+            in_windowed: Cell::new(false),
+            named_windows: RefCell::new(Vec::new()),
+            notices: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Binds a query for one answer.
+    pub fn history(&self, query: &ast::Query) -> BindResult<Bound> {
+        self.query(query, &Env::top())
+    }
+
+    /// Binds a query that is kept up to date: over one stream, grouped or row by row. `now()` and what depends on
+    /// all rows at once (order, limit, joins, set operations, window functions) is refused with its place.
+    pub fn continuous(mut self, query: &ast::Query) -> BindResult<(ContinuousQuery, Vec<String>)> {
+        self.continuous = true;
+        let bound = self.continuous_query(query)?;
+        Ok((bound, self.notices.into_inner()))
+    }
+
+    /// What the user should know about how the statement was understood.
+    pub fn into_notices(self) -> Vec<String> {
+        self.notices.into_inner()
+    }
+
+    fn notice(&self, text: impl Into<String>) {
+        let text = text.into();
+        let mut notices = self.notices.borrow_mut();
+        if !notices.contains(&text) {
+            notices.push(text);
+        }
+    }
+}
+
+/// A bound expression's error at `span`.
+pub(crate) fn df<T>(span: ast::Span, result: datafusion::error::Result<T>) -> BindResult<T> {
+    result.map_err(|e| BindError::from_df(span, &e))
+}

@@ -1,0 +1,399 @@
+//! Function calls: scalar, aggregate, window, and the words for a window's bounds.
+
+use super::expr::At;
+use super::literal::interval;
+use super::nearest::did_you_mean;
+use super::scope::WINDOW_QUALIFIER;
+use super::windowed::{WINDOW_END, WINDOW_START};
+use super::Binder;
+use crate::error::{BindError, BindResult};
+use crate::types::TIMESTAMP;
+use datafusion::common::{Column, ScalarValue, TableReference};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, NullTreatment, ScalarFunction, Sort, WindowFunction, WindowFunctionParams,
+};
+use datafusion::logical_expr::{
+    Expr, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition, lit, when,
+};
+use query_lang::ast::{
+    self, ArgValue, ExprKind, FrameBound, FrameUnits, FunctionCall, Ident, Literal, OrderItem, Over, Span, WindowSpec,
+};
+
+/// The column that stands for a window's start or end until rows are grouped.
+#[must_use]
+pub fn window_column(name: &str) -> Expr {
+    Expr::Column(Column::new(Some(TableReference::bare(WINDOW_QUALIFIER)), name))
+}
+
+/// Whether a call of `name` opens windows in `GROUP BY`.
+#[must_use]
+pub fn is_window_call(name: &str) -> bool {
+    ["tumble", "hop", "session", "cumulate"].iter().any(|n| name.eq_ignore_ascii_case(n))
+}
+
+fn window_bound(name: &str) -> Option<&'static str> {
+    match name {
+        "window_start" | "session_start" | "tumble_start" | "hop_start" | "cumulate_start" => Some(WINDOW_START),
+        "window_end" | "session_end" | "tumble_end" | "hop_end" | "cumulate_end" => Some(WINDOW_END),
+        _ => None,
+    }
+}
+
+/// Tidemill's names of what DataFusion has under another.
+fn builtin(name: &str) -> &str {
+    match name {
+        "collect_list" => "array_agg",
+        "first" | "earliest" => "first_value",
+        "last" | "latest" => "last_value",
+        "percentile" | "quantile" => "percentile_cont",
+        "approx_percentile" => "approx_percentile_cont",
+        "approx_count_distinct" => "approx_distinct",
+        "variance" => "var",
+        "len" => "length",
+        "ceiling" => "ceil",
+        "pow" => "power",
+        "ifnull" => "nvl",
+        other => other,
+    }
+}
+
+impl Binder<'_> {
+    /// A scalar function of that name on these arguments.
+    pub fn scalar(&self, name: &str, args: Vec<Expr>, span: Span) -> BindResult<Expr> {
+        match self.functions.scalar(name) {
+            Some(udf) => Ok(Expr::ScalarFunction(ScalarFunction::new_udf(udf, args))),
+            None => Err(BindError::new(span, format!("there is no function {name}"))),
+        }
+    }
+
+    /// A function that is written without parentheses.
+    pub(super) fn bare_function(&self, name: &Ident) -> Option<Expr> {
+        if name.quoted {
+            return None;
+        }
+        match name.value.to_ascii_lowercase().as_str() {
+            "current_timestamp" | "localtimestamp" => Some(self.now()),
+            "current_date" => Some(Expr::Cast(datafusion::logical_expr::Cast::new(
+                Box::new(self.now()),
+                arrow::datatypes::DataType::Date32,
+            ))),
+            word => window_bound(word).filter(|_| self.in_windowed.get()).map(window_column),
+        }
+    }
+
+    fn now(&self) -> Expr {
+        lit(ScalarValue::TimestampNanosecond(Some(self.now_ns), None))
+    }
+
+    /// A function call of any kind.
+    pub(super) fn call(&self, call: &FunctionCall, span: Span, at: At<'_>) -> BindResult<Expr> {
+        let Some(ident) = call.name.as_single() else {
+            return Err(BindError::new(call.name.span(), "functions have no database"));
+        };
+        let written = ident.value.to_ascii_lowercase();
+        if let Some(column) = window_bound(&written).filter(|_| call.over.is_none()) {
+            if self.in_windowed.get() {
+                return Ok(window_column(column));
+            }
+            return Err(BindError::new(span, format!("{}() needs a window", ident.value.to_uppercase()))
+                .hint(Some("add WINDOW TUMBLING (SIZE 1 MINUTE), or GROUP BY TUMBLE(ts, INTERVAL '1' MINUTE)".to_owned())));
+        }
+        if is_window_call(&written) {
+            return Err(BindError::new(span, format!("{} stands in GROUP BY only", ident.value.to_uppercase())));
+        }
+        if matches!(written.as_str(), "now" | "current_timestamp" | "localtimestamp") && call.args.is_empty() {
+            if self.continuous {
+                return Err(BindError::not_yet(span, "now() in a continuous query"));
+            }
+            return Ok(self.now());
+        }
+        if self.continuous && matches!(written.as_str(), "random" | "uuid") {
+            return Err(BindError::new(span, "a continuous query must be a function of its rows: no random values"));
+        }
+        let mut args = self.args(call, at)?;
+        if let Some(over) = &call.over {
+            return self.window_function(call, builtin(&written), args, over, span, at);
+        }
+        match written.as_str() {
+            "time_bucket" | "date_bin" => return self.time_bucket(args, span),
+            "if" | "iif" if args.len() == 3 => {
+                // Invariant: the guard has counted three.
+                let (no, yes, test) = (args.remove(2), args.remove(1), args.remove(0));
+                return when(test, yes).otherwise(no).map_err(|e| BindError::from_df(span, &e));
+            }
+            _ => {}
+        }
+        if let Some(udf) = self.functions.scalar(builtin(&written)).filter(|_| !call.distinct && call.filter.is_none())
+        {
+            let bound = Expr::ScalarFunction(ScalarFunction::new_udf(udf, args));
+            self.type_of(&bound, at, span)?;
+            return Ok(bound);
+        }
+        self.aggregate_call(call, builtin(&written), args, span, at)
+    }
+
+    fn args(&self, call: &FunctionCall, at: At<'_>) -> BindResult<Vec<Expr>> {
+        let mut args = Vec::with_capacity(call.args.len());
+        for arg in &call.args {
+            if let Some(name) = &arg.name {
+                return Err(BindError::new(name.span, "arguments have no names here"));
+            }
+            args.push(match &arg.value {
+                ArgValue::Expr(e) => self.expr(e, at)?,
+                ArgValue::Wildcard => lit(1_i64),
+            });
+        }
+        Ok(args)
+    }
+
+    /// `time_bucket('1 minute', ts [, origin])`, the first two in either order.
+    fn time_bucket(&self, mut args: Vec<Expr>, span: Span) -> BindResult<Expr> {
+        if args.len() != 2 && args.len() != 3 {
+            return Err(BindError::new(span, "time_bucket takes an interval, a time and perhaps an origin"));
+        }
+        let is_width = |e: &Expr| {
+            matches!(e, Expr::Literal(ScalarValue::IntervalMonthDayNano(_) | ScalarValue::Utf8(_), _))
+        };
+        if !is_width(&args[0]) && is_width(&args[1]) {
+            args.swap(0, 1);
+        }
+        if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &args[0] {
+            let parsed = text.parse::<ast::Interval>().ok()
+                .ok_or_else(|| BindError::new(span, format!("'{text}' is no interval")))?;
+            args[0] = lit(interval(parsed));
+        }
+        match &args[0] {
+            Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(w)), _)
+                if w.months >= 0 && w.nanoseconds >= 0 && (w.months > 0 || w.nanoseconds > 0) => {}
+            _ => return Err(BindError::new(span, "time_bucket needs a constant interval above zero")),
+        }
+        if args.len() == 3 {
+            let origin = args.remove(2);
+            args.push(super::literal::toward(origin, &TIMESTAMP, span)?);
+        }
+        if let Expr::Literal(ScalarValue::Utf8(_), _) = &args[1] {
+            let time = args.remove(1);
+            args.insert(1, super::literal::toward(time, &TIMESTAMP, span)?);
+        }
+        self.scalar("date_bin", args, span)
+    }
+
+    fn aggregate_call(
+        &self,
+        call: &FunctionCall,
+        name: &str,
+        mut args: Vec<Expr>,
+        span: Span,
+        at: At<'_>,
+    ) -> BindResult<Expr> {
+        let mut distinct = call.distinct;
+        let name = match name {
+            "count_distinct" => {
+                distinct = true;
+                "count"
+            }
+            "collect_set" => {
+                distinct = true;
+                "array_agg"
+            }
+            other => other,
+        };
+        let Some(udaf) = self.functions.aggregate(name) else {
+            if self.functions.window(name).is_some() {
+                return Err(BindError::new(span, format!("{name} needs OVER (..)")));
+            }
+            let written = call.name.last().map_or("", |n| n.value.as_str());
+            return Err(BindError::new(call.name.span(), format!("there is no function {written}"))
+                .hint(did_you_mean(written, self.functions.names())));
+        };
+        if call.args.iter().any(|a| a.value == ArgValue::Wildcard) && name != "count" {
+            return Err(BindError::new(span, "only COUNT takes *"));
+        }
+        if name == "count" && args.is_empty() {
+            args.push(lit(1_i64));
+        }
+        let mut order_by = self.sorts(&call.order_by, at)?;
+        if let [item] = call.within_group.as_slice() {
+            let mut sort = self.sorts(std::slice::from_ref(item), at)?;
+            // Invariant: one item yields one sort.
+            let sort = sort.remove(0);
+            if name.starts_with("percentile") || name.starts_with("approx_percentile") {
+                if !sort.asc
+                    && let Some(Expr::Literal(value, _)) = args.first()
+                    && let Ok(ScalarValue::Float64(Some(p))) = value.cast_to(&arrow::datatypes::DataType::Float64)
+                {
+                    args[0] = lit(1.0 - p);
+                }
+                args.insert(0, sort.expr);
+            } else {
+                order_by.push(sort);
+            }
+        } else if call.within_group.len() > 1 {
+            return Err(BindError::new(span, "WITHIN GROUP takes one expression"));
+        }
+        if name.contains("percentile_cont") {
+            self.share(&mut args, span)?;
+        }
+        let filter = call.filter.as_ref().map(|f| self.condition(f, at, "FILTER").map(Box::new)).transpose()?;
+        let nulls = call.nulls.map(|n| match n {
+            ast::NullTreatment::Ignore => NullTreatment::IgnoreNulls,
+            ast::NullTreatment::Respect => NullTreatment::RespectNulls,
+        });
+        // Tidemill's own ordered aggregates leave nulls out, in views and in history alike.
+        let skips_nulls = matches!(call.name.last().map(|n| n.value.to_ascii_lowercase()).as_deref(),
+            Some("first" | "last" | "earliest" | "latest" | "collect_list" | "collect_set"));
+        let filter = match (skips_nulls, filter, args.first()) {
+            (true, filter, Some(arg)) if nulls.is_none() && name == "array_agg" => {
+                let present = arg.clone().is_not_null();
+                Some(Box::new(match filter {
+                    Some(f) => f.and(present),
+                    None => present,
+                }))
+            }
+            (_, filter, _) => filter,
+        };
+        let nulls = if skips_nulls && nulls.is_none() && name != "array_agg" {
+            Some(NullTreatment::IgnoreNulls)
+        } else {
+            nulls
+        };
+        let bound =
+            Expr::AggregateFunction(AggregateFunction::new_udf(udaf, args, distinct, filter, order_by, nulls));
+        self.type_of(&bound, at, span)?;
+        Ok(bound)
+    }
+
+    /// Makes the share of a percentile a float in `[0, 1]`.
+    fn share(&self, args: &mut [Expr], span: Span) -> BindResult<()> {
+        let share = match args.get(1) {
+            Some(Expr::Literal(v, _)) => match v.cast_to(&arrow::datatypes::DataType::Float64) {
+                Ok(ScalarValue::Float64(Some(p))) => p,
+                _ => return Err(BindError::new(span, "the share must be a number")),
+            },
+            _ => return Err(BindError::new(span, "a percentile takes a value and a constant share, as in PERCENTILE(x, 0.95)")),
+        };
+        if !(0.0..=1.0).contains(&share) {
+            return Err(BindError::new(span, "the share must lie between 0 and 1"));
+        }
+        args[1] = lit(share);
+        Ok(())
+    }
+
+    /// `ORDER BY` items over the scope's columns.
+    pub(super) fn sorts(&self, items: &[OrderItem], at: At<'_>) -> BindResult<Vec<Sort>> {
+        items.iter().map(|i| Ok(sort(self.expr(&i.expr, at)?, i))).collect()
+    }
+
+    fn window_function(
+        &self,
+        call: &FunctionCall,
+        name: &str,
+        args: Vec<Expr>,
+        over: &Over,
+        span: Span,
+        at: At<'_>,
+    ) -> BindResult<Expr> {
+        let definition = match (self.functions.aggregate(name), self.functions.window(name)) {
+            (_, Some(udwf)) => WindowFunctionDefinition::WindowUDF(udwf),
+            (Some(udaf), None) => WindowFunctionDefinition::AggregateUDF(udaf),
+            (None, None) => {
+                return Err(BindError::new(call.name.span(), format!("there is no window function {name}"))
+                    .hint(did_you_mean(name, self.functions.names())));
+            }
+        };
+        let spec = self.window_spec(over, 0)?;
+        let partition_by =
+            spec.partition_by.iter().map(|e| self.expr(e, at)).collect::<BindResult<Vec<_>>>()?;
+        let mut order_by = self.sorts(&spec.order_by, at)?;
+        let window_frame = match &spec.frame {
+            Some(frame) => self.frame(frame, span, at)?,
+            None => WindowFrame::new((!order_by.is_empty()).then_some(true)),
+        };
+        window_frame.regularize_order_bys(&mut order_by).map_err(|e| BindError::from_df(span, &e))?;
+        let bound = Expr::WindowFunction(Box::new(WindowFunction {
+            fun: definition,
+            params: WindowFunctionParams {
+                args,
+                partition_by,
+                order_by,
+                window_frame,
+                filter: call.filter.as_ref().map(|f| self.condition(f, at, "FILTER").map(Box::new)).transpose()?,
+                null_treatment: call.nulls.map(|n| match n {
+                    ast::NullTreatment::Ignore => NullTreatment::IgnoreNulls,
+                    ast::NullTreatment::Respect => NullTreatment::RespectNulls,
+                }),
+                distinct: call.distinct,
+            },
+        }));
+        self.type_of(&bound, at, span)?;
+        Ok(bound)
+    }
+
+    /// The window written out, with what it takes over from the named ones.
+    fn window_spec(&self, over: &Over, depth: usize) -> BindResult<WindowSpec> {
+        let named = |name: &Ident| {
+            let windows = self.named_windows.borrow();
+            let found = windows.iter().rev().find(|w| name.matches(&w.name.value)).map(|w| w.spec.clone());
+            found.ok_or_else(|| BindError::new(name.span, format!("there is no window \"{}\"", name.value)))
+        };
+        let spec = match over {
+            Over::Named(name) => named(name)?,
+            Over::Spec(spec) => spec.clone(),
+        };
+        let Some(base) = &spec.base else { return Ok(spec) };
+        if depth > 16 {
+            return Err(BindError::new(base.span, "the windows refer to each other in a circle"));
+        }
+        let base = self.window_spec(&Over::Named(base.clone()), depth + 1)?;
+        Ok(WindowSpec {
+            base: None,
+            partition_by: if spec.partition_by.is_empty() { base.partition_by } else { spec.partition_by },
+            order_by: if spec.order_by.is_empty() { base.order_by } else { spec.order_by },
+            frame: spec.frame.or(base.frame),
+        })
+    }
+
+    fn frame(&self, frame: &ast::WindowFrame, span: Span, at: At<'_>) -> BindResult<WindowFrame> {
+        let units = match frame.units {
+            FrameUnits::Rows => WindowFrameUnits::Rows,
+            FrameUnits::Range => WindowFrameUnits::Range,
+            FrameUnits::Groups => WindowFrameUnits::Groups,
+        };
+        let value = |e: &ast::Expr| -> BindResult<ScalarValue> {
+            if let ExprKind::Literal(Literal::Integer(n)) = &e.kind {
+                return match (u64::try_from(*n), units) {
+                    (Ok(n), WindowFrameUnits::Rows | WindowFrameUnits::Groups) => Ok(ScalarValue::UInt64(Some(n))),
+                    // DataFusion converts a range's bound from text to the type it sorts by.
+                    _ => Ok(ScalarValue::Utf8(Some(n.to_string()))),
+                };
+            }
+            match self.expr(e, at)? {
+                Expr::Literal(v, _) => Ok(v),
+                _ => Err(BindError::new(e.span, "a frame's bound must be a constant")),
+            }
+        };
+        let bound = |b: &FrameBound| -> BindResult<WindowFrameBound> {
+            Ok(match b {
+                FrameBound::UnboundedPreceding => WindowFrameBound::Preceding(ScalarValue::Null),
+                FrameBound::Preceding(e) => WindowFrameBound::Preceding(value(e)?),
+                FrameBound::CurrentRow => WindowFrameBound::CurrentRow,
+                FrameBound::Following(e) => WindowFrameBound::Following(value(e)?),
+                FrameBound::UnboundedFollowing => WindowFrameBound::Following(ScalarValue::Null),
+            })
+        };
+        let start = bound(&frame.start)?;
+        let end = frame.end.as_ref().map(bound).transpose()?.unwrap_or(WindowFrameBound::CurrentRow);
+        let backwards = matches!(&start, WindowFrameBound::Following(v) if v.is_null())
+            || matches!(&end, WindowFrameBound::Preceding(v) if v.is_null());
+        if backwards {
+            return Err(BindError::new(span, "the frame ends before it starts"));
+        }
+        Ok(WindowFrame::new_bounds(units, start, end))
+    }
+}
+
+/// An expression with the direction of its `ORDER BY` item; nulls are the greatest values unless said otherwise.
+pub(super) fn sort(expr: Expr, item: &OrderItem) -> Sort {
+    let asc = item.asc.unwrap_or(true);
+    Sort::new(expr, asc, item.nulls_first.unwrap_or(!asc))
+}
