@@ -270,6 +270,9 @@ impl State {
         for sector in std::mem::take(&mut inode.dirty) {
             inode.store(sector);
         }
+        // The length is kept apart from the bytes: it is stored also where a failed sync has lost them.
+        let len = inode.seen.len().max(inode.durable.len());
+        inode.durable.resize(len, 0);
         Ok(())
     }
 
