@@ -124,6 +124,18 @@ impl Committer {
         }
     }
 
+    /// Whether the log has failed.
+    #[cfg(test)]
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poisoned.is_some()
+    }
+
+    /// Commits on their way to the disk.
+    #[cfg(test)]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
     /// Waits for the disk (or for requests), then publishes what has become durable.
     pub(crate) fn step(&mut self, timeout: Option<Duration>) {
         if self.poisoned.is_some() {
@@ -165,6 +177,9 @@ impl Committer {
             }
         }
         let (used, ready) = self.log.disk_bytes();
+        if ready == 0 {
+            self.shared.prepare_signal.request();
+        }
         self.shared.metrics.wal_bytes.store(used, Ordering::Relaxed);
         self.shared.metrics.wal_ready_bytes.store(ready, Ordering::Relaxed);
     }
@@ -191,9 +206,7 @@ impl Committer {
         if self.shared.wants_flush() {
             self.shared.flush_signal.request();
         }
-        if self.in_flight.is_empty() || self.shared.wal_floor().0 > self.shared.truncated.load(Ordering::Relaxed) {
-            self.truncate();
-        }
+        self.truncate();
     }
 
     /// After a failed write nothing is acknowledged any more; a retried sync would lie.

@@ -3,6 +3,7 @@
 mod committer;
 mod flush;
 mod oneshot;
+mod recover;
 mod request;
 mod shared;
 mod state;
@@ -14,18 +15,14 @@ pub use state::Snapshot;
 use crate::catalog::Catalog;
 use crate::clock::{Clock, SystemClock};
 use crate::io::{Disk, IoKind, open_disk};
-use crate::wal::{self, LogConfig, Record, SectionKind};
-use crate::{Batch, Error};
-use crate::manifest::{FileKind, Manifest};
-use crate::segment::SegmentMeta;
-use committer::Committer;
-use flush::Flusher;
+use crate::Error;
+use crate::wal::LogConfig;
 use parking_lot::Mutex;
-use shared::{FlushSignal, RequestQueue, Shared};
-use state::Published;
+use recover::{Parts, prepare};
+use shared::Shared;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use tsdb_types::{Lsn, StreamId};
 
@@ -90,73 +87,11 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open`].
     pub fn open_on(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, config: &EngineConfig) -> Result<Engine, Error> {
-        let catalog = Arc::new(Catalog::default());
-        let mut published = Published::default();
-        flush::create_dirs(disk.as_ref())?;
-        let (manifest, report) = Manifest::open(&disk, &flush::OWNED)?;
-        for damage in &report.damage {
-            tracing::error!(damage, "the manifest is damaged; what can be read is kept");
-        }
-        for file in &report.quarantined {
-            tracing::error!(file.name, file.reason, "a file of the database can't be used");
-        }
-        let state = manifest.state().clone();
-        let flushed = state.flushed;
-        let mut files: Vec<_> = state.files.values().filter(|f| f.kind == FileKind::CATALOG).collect();
-        files.sort_by_key(|f| f.lsn);
-        for file in files {
-            let context = |e: std::io::Error| Error::io(format!("read {}", file.name), &e);
-            let bytes = disk.open(&file.name).and_then(|f| f.map()).map_err(context)?;
-            let entries = flush::read_catalog_file(&file.name, file.lsn, &bytes)?;
-            let damaged = |at| Error::Corrupt { file: file.name.clone(), what: "catalog entry", offset: at as u64 };
-            catalog.restore(entries).map_err(damaged)?;
-        }
-        let log_config = LogConfig { file_bytes: config.wal_file_bytes };
-        let (recovered, log) = wal::recover(&disk, &clock, log_config, flushed)?;
-        for damage in recovered.damage() {
-            tracing::error!(?damage, "the log is damaged; what can be read is kept");
-        }
-        let (mut replay, mut head_bytes) = (Vec::new(), 0i64);
-        for record in recovered.records() {
-            // What a flush has saved is in a catalog file already.
-            let mut saved = Vec::new();
-            let entries = if record.lsn > flushed { &mut published.catalog_log } else { &mut saved };
-            let commit = Arc::new(restore(&catalog, &record, entries)?);
-            if commit.lsn > flushed {
-                head_bytes += published.add(&catalog, &commit);
-            }
-            replay.push(commit);
-        }
-        published.version.lsn = log.last_lsn().max(flushed);
-        let shared = Arc::new(Shared {
-            catalog,
-            queue: RequestQueue::default(),
-            flush_signal: FlushSignal::default(),
-            metrics: EngineMetrics::default(),
-            clock,
-            disk,
-            flushed: AtomicU64::new(flushed.0),
-            truncated: AtomicU64::new(flushed.0),
-            holds: Mutex::default(),
-            head_bound: config.head_bytes,
-            flush_bytes: config.flush_bytes.min(config.head_bytes / 2).max(1),
-            published: Mutex::new(published),
-        });
-        let mut segments = Vec::with_capacity(state.segments.len());
-        for entry in state.segments.values() {
-            let damaged = || Error::Corrupt { file: "manifest".into(), what: "segment entry", offset: entry.id.0 };
-            let meta = SegmentMeta::decode(&entry.meta).filter(|m| m.id == entry.id).ok_or_else(damaged)?;
-            segments.push(Arc::new(flush::open_segment(&shared, meta)));
-        }
-        shared.published.lock().version.segments = Arc::new(segments);
-        shared.metrics.head_bytes.store(head_bytes as u64, Ordering::Relaxed);
-        shared.metrics.published.store(log.last_lsn().0, Ordering::Release);
-        shared.queue.set_waker(log.waker());
+        let Parts { shared, committer, flusher, preparer, replay } = Parts::recover(disk, clock, config)?;
         let inner = Inner { shared: shared.clone(), threads: Mutex::default(), replay: Mutex::new(replay) };
-        let committer = Committer::new(log, shared.clone());
         inner.spawn("commit", move || committer.run())?;
-        let flusher = Flusher::new(shared.clone(), manifest);
         inner.spawn("flush", move || flusher.run())?;
+        inner.spawn("prepare", move || prepare(&shared, &preparer))?;
         Ok(Engine { inner: Arc::new(inner) })
     }
 
@@ -345,6 +280,7 @@ impl Inner {
     fn close(&self) {
         self.shared.queue.close();
         self.shared.flush_signal.close();
+        self.shared.prepare_signal.close();
         for thread in self.threads.lock().drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the engine has panicked");
@@ -357,35 +293,6 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// A commit from its log record; its catalog entries take effect and are appended to `catalog_log`.
-fn restore(catalog: &Catalog, record: &Record, catalog_log: &mut Vec<u8>) -> Result<Commit, Error> {
-    let damaged = |what, offset| Error::Corrupt { file: format!("log record {}", record.lsn), what, offset };
-    let (mut batches, mut tick) = (Vec::new(), false);
-    for section in record.sections() {
-        match section.kind {
-            SectionKind::CATALOG => {
-                catalog.restore(&section.payload).map_err(|at| damaged("catalog entry", at as u64))?;
-                catalog_log.extend_from_slice(&section.payload);
-            }
-            SectionKind::ROWS => {
-                let mut pos = 0;
-                let batch = Batch::decode(&section.payload, &mut pos).map_err(|_| damaged("batch", pos as u64))?;
-                let known = |b: &Batch| -> bool {
-                    let columns = catalog.stream_by_id(b.stream).map_or(usize::MAX, |s| s.schema().columns.len());
-                    b.columns.iter().all(|c| usize::from(c.0.0) < columns)
-                };
-                if !known(&batch) {
-                    return Err(damaged("batch", pos as u64));
-                }
-                batches.push(Arc::new(batch));
-            }
-            SectionKind::TICK => tick = true,
-            _ => return Err(damaged("section kind", 0)),
-        }
-    }
-    Ok(Commit { lsn: record.lsn, wall_ns: record.wall_ns, batches, tick })
 }
 
 /// Bytes and rows of the database.
@@ -420,5 +327,7 @@ pub struct StreamStorage {
     pub head_rows: u64,
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

@@ -108,23 +108,23 @@ impl RequestQueue {
     }
 }
 
-/// Asks the flusher to work, and waits for it.
+/// Asks a background thread to work, and waits for it.
 #[derive(Default)]
-pub(crate) struct FlushSignal {
-    state: Mutex<FlushState>,
+pub(crate) struct Signal {
+    state: Mutex<SignalState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct FlushState {
+struct SignalState {
     wanted: u64,
     done: u64,
     last: Option<crate::Error>,
     closed: bool,
 }
 
-impl FlushSignal {
-    /// Asks for a flush, unless one is asked for already.
+impl Signal {
+    /// Asks for work, unless some is asked for already.
     pub(crate) fn request(&self) {
         let mut s = self.state.lock();
         if s.wanted == s.done {
@@ -133,7 +133,7 @@ impl FlushSignal {
         }
     }
 
-    /// Asks for a flush that begins after this call, and waits until it has ended.
+    /// Asks for work that begins after this call, and waits until it has ended.
     pub(crate) fn request_and_wait(&self) -> Result<(), crate::Error> {
         let mut s = self.state.lock();
         // One that is running may have begun before the rows at hand came.
@@ -175,7 +175,8 @@ pub(crate) struct Shared {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) published: Mutex<Published>,
     pub(crate) queue: RequestQueue,
-    pub(crate) flush_signal: FlushSignal,
+    pub(crate) flush_signal: Signal,
+    pub(crate) prepare_signal: Signal,
     pub(crate) metrics: EngineMetrics,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) disk: Arc<dyn Disk>,

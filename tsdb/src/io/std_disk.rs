@@ -17,6 +17,8 @@ use super::{Completion, DirEntry, Disk, DurableWrite, File, Queue, Waker, is_saf
 
 /// Zeros are written in pieces of this many bytes.
 const ZEROS: usize = 1 << 20;
+/// Threads that write for a queue: the log has two groups in flight, and the second is written while the first syncs.
+const WORKERS: usize = 2;
 
 /// A data directory of the host.
 #[derive(Debug)]
@@ -212,14 +214,14 @@ enum Event {
     Wake,
 }
 
-/// Runs the writes in order on a thread of its own, so that the caller can fill the next group meanwhile.
+/// Runs the writes on threads of its own, so that the caller can fill the next group meanwhile.
 struct StdQueue {
-    // `None` only while dropping: its end is what stops the worker.
+    // `None` only while dropping: its end is what stops the workers.
     jobs: Option<Sender<(DurableWrite, u64)>>,
     events: Receiver<Event>,
     waker: Waker,
     woken: Arc<AtomicBool>,
-    worker: Option<JoinHandle<()>>,
+    workers: Vec<JoinHandle<()>>,
     in_flight: usize,
 }
 
@@ -237,39 +239,47 @@ impl StdQueue {
                 }
             })
         };
-        let worker = std::thread::Builder::new()
-            .name("wal-write".into())
-            .spawn(move || {
-                for (write, token) in todo {
-                    let result = write
-                        .file
-                        .write_at(write.offset, &write.data)
-                        .and_then(|()| write.file.sync_queued());
-                    let completion = Completion {
-                        token,
-                        result,
-                        data: write.data,
-                    };
-                    if done.send(Event::Done(completion)).is_err() {
-                        return;
-                    }
-                }
-            })?;
+        let mut workers = Vec::with_capacity(WORKERS);
+        for _ in 0..WORKERS {
+            let (todo, done) = (todo.clone(), done.clone());
+            let worker = std::thread::Builder::new()
+                .name("wal-write".into())
+                .spawn(move || work(&todo, &done))?;
+            workers.push(worker);
+        }
         Ok(StdQueue {
             jobs: Some(jobs),
             events,
             waker,
             woken,
-            worker: Some(worker),
+            workers,
             in_flight: 0,
         })
+    }
+}
+
+/// Writes and syncs until the queue is gone.
+fn work(todo: &Receiver<(DurableWrite, u64)>, done: &Sender<Event>) {
+    for (write, token) in todo {
+        let file = &write.file;
+        let result = file
+            .write_at(write.offset, &write.data)
+            .and_then(|()| file.sync_queued());
+        let completion = Completion {
+            token,
+            result,
+            data: write.data,
+        };
+        if done.send(Event::Done(completion)).is_err() {
+            return;
+        }
     }
 }
 
 impl Queue for StdQueue {
     fn submit(&mut self, write: DurableWrite, token: u64) {
         self.in_flight += 1;
-        // The worker ends only after `jobs` is gone.
+        // The workers end only after `jobs` is gone.
         if let Some(jobs) = &self.jobs {
             let _ = jobs.send((write, token));
         }
@@ -330,7 +340,7 @@ impl Queue for StdQueue {
 impl Drop for StdQueue {
     fn drop(&mut self) {
         self.jobs = None;
-        if let Some(worker) = self.worker.take() {
+        for worker in self.workers.drain(..) {
             // It has nothing to say that a completion didn't say.
             let _ = worker.join();
         }

@@ -1,11 +1,16 @@
-//! The log's writes through io_uring: a write and its fdatasync go to the kernel as one linked pair, and pairs of
-//! several groups run at once. Everything else goes the plain way of [`StdDisk`].
+//! The log's syncs through io_uring: several groups sync at once, without a thread for each. Everything else goes the
+//! plain way of [`StdDisk`].
+//!
+//! The bytes themselves are written in `submit`, which only copies them to the page cache. Buffered writes to ext4 can't
+//! run in the ring: the kernel hands each to a worker, one after the other for a file, and a linked sync then returns to
+//! the submitter before it goes to a worker again. Measured on two busy cores, a 4 KiB group took 4.0 ms that way and
+//! 0.1 ms this way.
 //!
 //! What makes the raw ring sound, in one place:
-//! - a slot owns the buffer and the file of a write from its submission until the completions of *both* halves were
-//!   seen, so the kernel never holds a pointer to freed memory or a number of a closed descriptor;
-//! - dropping the queue first waits for every slot;
-//! - the wake-up is a poll on an eventfd, which lends the kernel no memory.
+//! - the kernel is lent no memory, only descriptors;
+//! - a slot owns the file of a sync from its submission until its completion was seen, so a descriptor in the ring is
+//!   never closed or used for another file; dropping the queue first waits for every slot;
+//! - the wake-up is a poll on an eventfd that lives as long as the ring.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -13,18 +18,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use io_uring::{IoUring, Probe, opcode, squeue, types};
+use io_uring::{IoUring, Probe, opcode, types};
 
 use super::{Completion, DirEntry, Disk, DurableWrite, File, Queue, StdDisk, Waker};
 
-/// Entries of the ring: two per write in flight and one for the wake-up; the log has two groups in flight.
+/// Entries of the ring: one per write in flight and one for the wake-up; the log has two groups in flight.
 const ENTRIES: u32 = 64;
 /// `user_data` of the wake-up poll; slots count up from 0 and never reach it.
 const WAKE: u64 = u64::MAX;
 /// Name of the file that the probe writes, syncs and removes.
 const PROBE_FILE: &str = "uring-probe.tmp";
 
-/// The host's files, with the log written through io_uring.
+/// The host's files, with the log synced through io_uring.
 #[derive(Debug)]
 pub struct UringDisk {
     files: StdDisk,
@@ -119,40 +124,16 @@ impl Disk for UringDisk {
     }
 }
 
-/// A write in the kernel's hands.
+/// A write whose sync is in the kernel's hands.
 struct Slot {
     write: DurableWrite,
     token: u64,
-    written: Option<i32>,
-    synced: Option<i32>,
-}
-
-impl Slot {
-    /// The result once both halves have come.
-    fn outcome(&self) -> Option<io::Result<()>> {
-        let (written, synced) = (self.written?, self.synced?);
-        let short = usize::try_from(written).is_ok_and(|n| n < self.write.data.len());
-        let retry = short || [-libc::EINTR, -libc::EAGAIN].contains(&written);
-        Some(if retry {
-            // A short write breaks the link: no sync has run, and the rest may go the plain way.
-            let done = usize::try_from(written).unwrap_or(0);
-            let file = &self.write.file;
-            file.write_at(self.write.offset + done as u64, &self.write.data[done..])
-                .and_then(|()| file.sync_data())
-        } else if written < 0 {
-            Err(io::Error::from_raw_os_error(-written))
-        } else if synced < 0 {
-            Err(io::Error::from_raw_os_error(-synced))
-        } else {
-            Ok(())
-        })
-    }
 }
 
 struct UringQueue {
     ring: IoUring,
     slots: Vec<Option<Slot>>,
-    // Writes that could not be handed to the kernel, waiting to be reported.
+    // Writes that failed before their sync could be submitted, waiting to be reported.
     refused: Vec<Completion>,
     event: Arc<OwnedFd>,
     waker: Waker,
@@ -175,7 +156,7 @@ impl UringQueue {
         {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
-                "this kernel's io_uring lacks write, fsync, poll or timed waits",
+                "this kernel's io_uring lacks fsync, poll or timed waits",
             ));
         }
         // SAFETY: a plain call; the result is checked before it is owned.
@@ -272,26 +253,19 @@ impl UringQueue {
                 unsafe { libc::read(self.event.as_raw_fd(), count.as_mut_ptr().cast(), 8) };
                 continue;
             }
-            let index = usize::try_from(entry.user_data() / 2).unwrap_or(usize::MAX);
-            let Some(place) = self.slots.get_mut(index) else {
+            let index = usize::try_from(entry.user_data()).unwrap_or(usize::MAX);
+            let Some(slot) = self.slots.get_mut(index).and_then(Option::take) else {
                 continue;
             };
-            let Some(slot) = place.as_mut() else { continue };
-            if entry.user_data() % 2 == 0 {
-                slot.written = Some(entry.result());
-            } else {
-                slot.synced = Some(entry.result());
-            }
-            if let Some(result) = slot.outcome()
-                && let Some(slot) = place.take()
-            {
-                self.in_flight -= 1;
-                out.push(Completion {
-                    token: slot.token,
-                    result,
-                    data: slot.write.data,
-                });
-            }
+            self.in_flight -= 1;
+            out.push(Completion {
+                token: slot.token,
+                result: match entry.result() {
+                    error if error < 0 => Err(io::Error::from_raw_os_error(-error)),
+                    _ => Ok(()),
+                },
+                data: slot.write.data,
+            });
         }
         woken
     }
@@ -300,49 +274,38 @@ impl UringQueue {
 impl Queue for UringQueue {
     fn submit(&mut self, write: DurableWrite, token: u64) {
         self.in_flight += 1;
-        let (Some(fd), Ok(len)) = (write.file.raw_fd(), u32::try_from(write.data.len())) else {
-            self.refused.push(Completion {
-                token,
-                result: Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "not a file and a length that a ring can write",
-                )),
-                data: write.data,
-            });
-            return;
+        let written = write.file.write_at(write.offset, &write.data);
+        let fd = write.file.raw_fd();
+        let failed = match (written, fd) {
+            (Ok(()), Some(fd)) => {
+                let index = self.free_slot();
+                let sync = opcode::Fsync::new(types::Fd(fd))
+                    .flags(types::FsyncFlags::DATASYNC)
+                    .build()
+                    .user_data(index as u64);
+                // SAFETY: the entry refers to no memory, and to a descriptor that the slot keeps open until `harvest`
+                // has seen its completion.
+                let pushed = unsafe { self.ring.submission().push(&sync) };
+                if pushed.is_ok() {
+                    self.slots[index] = Some(Slot { write, token });
+                    // What the kernel refuses now stays in the ring and goes with the next wait, which reports a
+                    // lasting error.
+                    let _ = self.enter(0, None);
+                    return;
+                }
+                io::Error::other("the submission ring is full")
+            }
+            (Err(e), _) => e,
+            (Ok(()), None) => io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a file without a descriptor can't be synced through a ring",
+            ),
         };
-        let index = self.free_slot();
-        let user_data = index as u64 * 2;
-        let entries = [
-            opcode::Write::new(types::Fd(fd), write.data.as_ptr(), len)
-                .offset(write.offset)
-                .build()
-                .flags(squeue::Flags::IO_LINK)
-                .user_data(user_data),
-            opcode::Fsync::new(types::Fd(fd))
-                .flags(types::FsyncFlags::DATASYNC)
-                .build()
-                .user_data(user_data + 1),
-        ];
-        self.slots[index] = Some(Slot {
-            write,
+        self.refused.push(Completion {
             token,
-            written: None,
-            synced: None,
+            result: Err(failed),
+            data: write.data,
         });
-        // SAFETY: the entries point at the buffer and descriptor that the slot owns, and a slot is emptied only after
-        // the completions of both entries (`harvest`) or, here, when neither was taken into the ring.
-        let pushed = unsafe { self.ring.submission().push_multiple(&entries) };
-        if pushed.is_ok() {
-            // What the kernel refuses now stays in the ring and goes with the next wait, which reports a lasting error.
-            let _ = self.enter(0, None);
-        } else if let Some(slot) = self.slots[index].take() {
-            self.refused.push(Completion {
-                token,
-                result: Err(io::Error::other("the submission ring is full")),
-                data: slot.write.data,
-            });
-        }
     }
 
     fn wait(
@@ -386,7 +349,7 @@ impl Drop for UringQueue {
         while self.slots.iter().any(Option::is_some) {
             self.harvest(&mut out);
             if self.slots.iter().any(Option::is_some) && self.enter(1, None).is_err() {
-                // The kernel still owns these buffers and won't say until when: better to lose the memory.
+                // The kernel won't say until when it uses these descriptors: better never to close them.
                 self.slots.drain(..).for_each(std::mem::forget);
             }
         }
