@@ -229,7 +229,10 @@ pub(crate) fn parse_decimal(
             .filter(|v| *v < limit)
             .ok_or(TooLarge)?;
     }
-    value += i128::from(round_up);
+    // Compared before it grows, too: the digits alone may come to the greatest 128-bit integer.
+    if value < limit {
+        value += i128::from(round_up);
+    }
     if value >= limit {
         return Err(TooLarge);
     }

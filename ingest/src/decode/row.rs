@@ -14,9 +14,8 @@ use tsdb::{Error, Rows, Stream};
 pub const MAX_PAYLOAD: usize = 64 << 10;
 /// Columns that rows alone may grow a stream to.
 const MAX_COLUMNS: usize = 4_096;
-/// Rows in a batch at most, and from how many on the decoder makes the batch's columns.
+/// Rows in a batch at most.
 const SEAL_ROWS: usize = 65_536;
-const SEAL_MIN_ROWS: usize = 512;
 /// Series that one request remembers.
 const MAX_SERIES: usize = 100_000;
 
@@ -195,11 +194,7 @@ impl<'c> Writer<'c> {
 
     fn seal(&mut self) {
         let rows = std::mem::replace(&mut self.batch, BatchBuilder::new(self.ctx.stream.id));
-        if rows.rows() >= SEAL_MIN_ROWS {
-            self.out.rows.extend(rows.finish().map(Rows::Sealed));
-        } else if rows.rows() > 0 {
-            self.out.rows.push(Rows::Small(rows));
-        }
+        self.out.rows.extend(Rows::from_builder(rows));
     }
 
     /// What all rows came to.

@@ -130,9 +130,8 @@ impl Cursor<'_> {
             return Some(0);
         };
         let hours = self.number(2, 0, 23)?;
-        let minutes = if self.take(b":").is_some() {
-            self.number(2, 0, 59)?
-        } else if self.at < self.text.len() {
+        let colon = self.take(b":").is_some();
+        let minutes = if colon || self.at < self.text.len() {
             self.number(2, 0, 59)?
         } else {
             0

@@ -18,8 +18,6 @@ const MAX_TARGETS: usize = 20_000;
 const MAX_DATABASES: usize = 64;
 /// Rows in a batch at most: a bound on what one batch makes others allocate at once.
 const SEAL_ROWS: usize = 65_536;
-/// From so many rows on the decoder makes the batch's columns, not the commit.
-const SEAL_MIN_ROWS: usize = 512;
 
 /// No entry.
 pub(super) const NONE: u32 = u32::MAX;
@@ -361,11 +359,7 @@ impl Cache {
             return;
         }
         let rows = std::mem::replace(&mut t.rows, BatchBuilder::new(t.stream.id));
-        if rows.rows() >= SEAL_MIN_ROWS {
-            out.extend(rows.finish().map(Rows::Sealed));
-        } else {
-            out.push(Rows::Small(rows));
-        }
+        out.extend(Rows::from_builder(rows));
     }
 
     /// Moves all rows to `out`.

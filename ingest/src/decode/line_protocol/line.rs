@@ -29,6 +29,9 @@ pub(super) enum Value<'a> {
     Str(Cow<'a, str>),
 }
 
+/// A field: its name as written, its name, its value.
+pub(super) type Field<'a> = (&'a [u8], Cow<'a, str>, Value<'a>);
+
 /// One line, taken apart.
 #[derive(Debug, PartialEq)]
 pub(super) struct Line<'a> {
@@ -37,8 +40,8 @@ pub(super) struct Line<'a> {
     pub measurement: Cow<'a, str>,
     /// Sorted by name, without duplicates or empty values.
     pub tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    /// The name as written, the name, the value; without duplicates (the last one has won).
-    pub fields: Vec<(&'a [u8], Cow<'a, str>, Value<'a>)>,
+    /// Without duplicates: the last one has won.
+    pub fields: Vec<Field<'a>>,
     /// The time as written, in units of the request's precision.
     pub time: Option<i64>,
 }
@@ -195,7 +198,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    fn fields(&mut self) -> Result<Vec<(&'a [u8], Cow<'a, str>, Value<'a>)>, LineReason> {
+    fn fields(&mut self) -> Result<Vec<Field<'a>>, LineReason> {
         let mut fields = Vec::new();
         loop {
             if self.at_end() {

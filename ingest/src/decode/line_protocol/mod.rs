@@ -121,7 +121,7 @@ pub struct Decoded {
 /// The decoder. Shared by all connections: each call takes a cache out of the pool and puts it back, so there are as
 /// many as threads that decode at once, they stay warm, and no call waits for another.
 pub struct LineDecoder {
-    pool: Mutex<Vec<Box<Caches>>>,
+    pool: Mutex<Vec<Caches>>,
     keep: usize,
 }
 

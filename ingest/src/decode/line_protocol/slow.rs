@@ -4,7 +4,9 @@ use super::cache::{Cache, Target};
 use super::line::{Line, Value};
 use super::{LineContext, LineReason};
 use crate::decode::number::parse_decimal;
-use tsdb::types::{ColumnBuilder, ColumnId, DataType, Role, Schema};
+use ahash::RandomState;
+use hashbrown::HashMap;
+use tsdb::types::{ColumnBuilder, ColumnDef, ColumnId, DataType, Role, Schema};
 use tsdb::{Error, StreamDef};
 
 /// Appends the line's row, or nothing; gives the stream's place in the cache.
@@ -58,7 +60,6 @@ fn catalog(error: Error) -> LineReason {
 }
 
 fn schema_of(def: &StreamDef) -> Schema {
-    use tsdb::types::ColumnDef;
     let column = |(i, (name, data_type, role)): (usize, &(String, DataType, Role))| ColumnDef {
         id: ColumnId(i as u16),
         name: name.clone(),
@@ -67,6 +68,38 @@ fn schema_of(def: &StreamDef) -> Schema {
     };
     Schema {
         columns: def.columns.iter().enumerate().map(column).collect(),
+    }
+}
+
+/// Columns that lines alone may grow a stream to.
+const MAX_COLUMNS: usize = 4_096;
+/// From so many comparisons on a table of names pays.
+const MANY: usize = 4_096;
+
+/// Columns by name.
+struct Names<'s> {
+    schema: &'s Schema,
+    table: Option<HashMap<&'s str, &'s ColumnDef, RandomState>>,
+}
+
+impl<'s> Names<'s> {
+    fn new(schema: &'s Schema, line: &Line<'_>) -> Names<'s> {
+        let many = schema.columns.len() * (line.fields.len() + line.tags.len()) > MANY;
+        let table = many.then(|| {
+            schema
+                .columns
+                .iter()
+                .map(|c| (c.name.as_str(), c))
+                .collect()
+        });
+        Names { schema, table }
+    }
+
+    fn column(&self, name: &str) -> Option<&'s ColumnDef> {
+        match &self.table {
+            Some(table) => table.get(name).copied(),
+            None => self.schema.column(name),
+        }
     }
 }
 
@@ -82,9 +115,10 @@ fn missing<'a>(
         name: name.into(),
         taken,
     };
+    let names = Names::new(schema, line);
     let mut wanted = Vec::new();
     for (name, _) in &line.tags {
-        match schema.column(name) {
+        match names.column(name) {
             None => wanted.push((name.as_ref(), DataType::Utf8, Role::Tag)),
             Some(c) if c.role == Role::Time => return Err(taken("tag", name, "the event time")),
             Some(c) if c.data_type != DataType::Utf8 || (merge && c.role == Role::Field) => {
@@ -94,7 +128,7 @@ fn missing<'a>(
         }
     }
     for (_, name, value) in &line.fields {
-        match schema.column(name) {
+        match names.column(name) {
             _ if line.tags.binary_search_by(|t| t.0.cmp(name)).is_ok() => {
                 return Err(taken("field", name, "a tag"));
             }
@@ -111,6 +145,9 @@ fn missing<'a>(
             }
             Some(_) => {}
         }
+    }
+    if !wanted.is_empty() && schema.columns.len() + wanted.len() > MAX_COLUMNS {
+        return Err(LineReason::TooMany("columns", MAX_COLUMNS));
     }
     Ok(wanted)
 }
@@ -191,8 +228,9 @@ fn row(target: &mut Target, line: &Line<'_>, time: i64) -> Result<(), LineReason
         ..
     } = target;
     // Invariant: `missing` gave nothing for this schema, so every name is in it.
+    let names = Names::new(schema, line);
     let column = |name: &str| {
-        schema
+        names
             .column(name)
             .ok_or(LineReason::Expected("a known column"))
     };
@@ -232,8 +270,10 @@ fn learn(cache: &mut Cache, index: u32, line: &Line<'_>) {
     let Some(series) = target.rows.series.last().copied() else {
         return;
     };
+    let schema = target.schema.clone();
+    let names = Names::new(&schema, line);
     for (raw, name, _) in &line.fields {
-        if let Some(def) = target.schema.column(name) {
+        if let Some(def) = names.column(name) {
             target.fields.learn(raw, def.id, def.data_type);
         }
     }
@@ -241,10 +281,7 @@ fn learn(cache: &mut Cache, index: u32, line: &Line<'_>) {
         .tags
         .iter()
         .filter_map(|(name, value)| {
-            let def = target
-                .schema
-                .column(name)
-                .filter(|c| c.role == Role::Field)?;
+            let def = names.column(name).filter(|c| c.role == Role::Field)?;
             Some((def.id, value.to_string()))
         })
         .collect();

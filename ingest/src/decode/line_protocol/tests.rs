@@ -426,6 +426,7 @@ fn values_and_corners() {
     );
     assert_eq!(one("m f=1i").time, NOW);
     assert_eq!(one("m f=1i -5").time, -5);
+    assert_eq!(one("m \tf=1i\t5\t").time, 5);
     assert_eq!(one("m f=1i,f=2i").fields["f"], V::I(2));
     assert_eq!(one("m f=1i,f=\"s\"").fields["f"], V::S("s".into()));
     assert_eq!(one("m,b=1,a=2 f=1i").tags.len(), 2);
@@ -638,4 +639,29 @@ fn a_million_series_and_many_batches() {
             .enumerate()
             .all(|(i, r)| r.fields["f"] == V::I(i as i64) && r.tags["id"] == i.to_string())
     );
+}
+
+#[test]
+fn a_stream_of_many_columns() {
+    let catalog = Catalog::default();
+    let wide = |from: usize| {
+        (from..from + 3_000)
+            .map(|i| format!("f{i}={i}i"))
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    let body = format!(
+        "m,t=a {a}\nm,t=b {a}\nm {b}\nm g=1i\n",
+        a = wide(0),
+        b = wide(3_000)
+    );
+    let decoded = decode(&catalog, body.as_bytes());
+    assert_eq!((decoded.accepted, decoded.rejected), (3, 1));
+    assert_eq!(
+        decoded.errors[0].reason,
+        LineReason::TooMany("columns", 4_096)
+    );
+    let rows = read(&catalog, decoded);
+    assert_eq!(rows[1].fields["f2999"], V::I(2999));
+    assert_eq!((rows[1].fields.len(), rows[2].fields.len()), (3_000, 1));
 }

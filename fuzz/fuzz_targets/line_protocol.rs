@@ -1,0 +1,32 @@
+//! Any bytes as a line-protocol body: rows and errors, and the same ones again once the decoder has learnt the keys
+//! and names and takes the fast path.
+#![no_main]
+
+use ingest::decode::Precision;
+use ingest::decode::line_protocol::{Decoded, LineContext, LineDecoder};
+use libfuzzer_sys::fuzz_target;
+use tsdb::{Catalog, Rows};
+
+fn bytes(decoded: Decoded) -> (usize, usize, Vec<u8>) {
+    let mut out = Vec::new();
+    for rows in decoded.rows {
+        let batch = match rows {
+            Rows::Sealed(batch) => Some(batch),
+            Rows::Small(rows) => rows.finish(),
+        };
+        batch.expect("a batch without rows").encode(&mut out);
+    }
+    (decoded.accepted, decoded.rejected, out)
+}
+
+fuzz_target!(|body: &[u8]| {
+    let catalog = Catalog::default();
+    let ctx = LineContext { catalog: &catalog, db: "default", precision: Precision::Nanos, now_ns: 1 };
+    let decoder = LineDecoder::new();
+    let cold = bytes(decoder.decode(body, &ctx));
+    let warm = bytes(decoder.decode(body, &ctx));
+    let fresh = bytes(LineDecoder::new().decode(body, &ctx));
+    assert_eq!((cold.0, cold.1), (warm.0, warm.1));
+    // Streams come in order of first sight in the request, which the cache does not change; neither may the bytes.
+    assert_eq!(warm, fresh);
+});
