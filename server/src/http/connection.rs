@@ -1,0 +1,86 @@
+//! Accepting connections and ending them in order.
+
+use super::Gate;
+use crate::metrics::Gauge;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+/// Bytes read from a socket at once: a large body comes in few reads then.
+const READ_BYTES: usize = 1 << 20;
+/// Time that requests at hand have to end when the server does.
+const LAST_REQUESTS: Duration = Duration::from_secs(10);
+
+/// Accepts connections until told to stop, then waits for the requests at hand.
+pub(crate) async fn serve(listener: TcpListener, gate: Arc<Gate>, mut stop: watch::Receiver<bool>) {
+    let limit = u32::try_from(gate.config.limits.connections).unwrap_or(u32::MAX).min(Semaphore::MAX_PERMITS as u32);
+    let places = Arc::new(Semaphore::new(limit as usize));
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(gate.config.limits.header_seconds))
+        .max_buf_size(READ_BYTES)
+        .half_close(true)
+        .pipeline_flush(true);
+    loop {
+        let next = async {
+            // Invariant: the semaphore is never closed.
+            let place = places.clone().acquire_owned().await.expect("the semaphore is open");
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            next = next => next,
+            _ = stop.changed() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => spawn(&builder, stream, gate.clone(), place, stop.clone()),
+            Err(error) => {
+                // Too many open files and the like pass; a busy loop would not help them to.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+    drop(listener);
+    // Each connection holds a place until it has ended.
+    if tokio::time::timeout(LAST_REQUESTS, places.acquire_many(limit)).await.is_err() {
+        tracing::warn!("requests that did not end in time are cut");
+    }
+}
+
+fn spawn(
+    builder: &http1::Builder,
+    stream: TcpStream,
+    gate: Arc<Gate>,
+    place: tokio::sync::OwnedSemaphorePermit,
+    mut stop: watch::Receiver<bool>,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "no delay could not be set");
+    }
+    let metrics = gate.metrics.clone();
+    let service = hyper::service::service_fn(move |request| {
+        let gate = gate.clone();
+        async move { gate.answer(request).await }
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    tokio::spawn(async move {
+        let _counted = Gauge::new(&metrics.connections);
+        let _place = place;
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            _ = stop.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    });
+}

@@ -1,0 +1,131 @@
+//! What there is: streams and their columns.
+
+use super::App;
+use super::params::Params;
+use super::reply::{ApiError, json_of};
+use crate::metrics::{Page, label};
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use std::sync::Arc;
+use tsdb::{Late, Stream};
+
+#[derive(Serialize)]
+struct StreamInfo {
+    database: String,
+    name: String,
+    rows: u64,
+    series: u32,
+    event_time: String,
+    columns: Vec<ColumnInfo>,
+    options: Options,
+    /// Least and greatest event time, nanoseconds since the epoch.
+    min_time_ns: Option<i64>,
+    max_time_ns: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct ColumnInfo {
+    name: String,
+    #[serde(rename = "type")]
+    data_type: String,
+    role: &'static str,
+}
+
+#[derive(Serialize)]
+struct Options {
+    disorder_ms: i64,
+    lateness_ms: i64,
+    late: &'static str,
+    retention_ms: Option<i64>,
+    partition_ms: i64,
+    merge: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    extra: Vec<(String, String)>,
+}
+
+const MS: i64 = 1_000_000;
+
+fn describe(stream: &Stream, snapshot: &tsdb::Snapshot) -> StreamInfo {
+    let schema = stream.schema();
+    let bounds = snapshot.time_bounds(stream.id);
+    let o = &stream.options;
+    let columns = schema.columns.iter().map(|c| ColumnInfo {
+        name: c.name.clone(),
+        data_type: c.data_type.to_string(),
+        role: match c.role {
+            tsdb::Role::Time => "time",
+            tsdb::Role::Tag => "tag",
+            tsdb::Role::Field => "field",
+        },
+    });
+    StreamInfo {
+        database: stream.db.clone(),
+        name: stream.name.clone(),
+        rows: snapshot.row_count(stream.id),
+        series: stream.series().len(),
+        event_time: schema.time().name.clone(),
+        columns: columns.collect(),
+        options: Options {
+            disorder_ms: o.disorder_ns / MS,
+            lateness_ms: o.lateness_ns / MS,
+            late: if o.late == Late::DeadLetter { "dead_letter" } else { "repair" },
+            retention_ms: o.retention_ns.map(|ns| ns / MS),
+            partition_ms: o.partition_ns / MS,
+            merge: o.merge,
+            extra: o.extra.clone(),
+        },
+        min_time_ns: bounds.map(|b| b.0),
+        max_time_ns: bounds.map(|b| b.1),
+    }
+}
+
+#[derive(Serialize)]
+struct Streams {
+    streams: Vec<StreamInfo>,
+    lsn: u64,
+}
+
+/// `GET /api/v1/streams`, of all databases or of `?db=`.
+pub(crate) async fn streams(State(app): State<Arc<App>>, request: Request) -> Response {
+    let db = Params::of(request.uri()).get("db");
+    let snapshot = app.engine.snapshot();
+    let all = app.engine.catalog().streams();
+    let wanted = all.iter().filter(|s| db.as_ref().is_none_or(|db| s.db == **db));
+    json_of(&Streams { streams: wanted.map(|s| describe(s, &snapshot)).collect(), lsn: snapshot.lsn().0 })
+}
+
+/// `GET /api/v1/streams/{name}`.
+pub(crate) async fn stream(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response {
+    let db = Params::of(request.uri()).get("db").unwrap_or(tsdb::DEFAULT_DATABASE.into());
+    match app.engine.catalog().lookup(&db, &name) {
+        Ok(Some(stream)) => json_of(&describe(&stream, &app.engine.snapshot())),
+        Ok(None) => ApiError::new(404, "not_found", format!("stream \"{name}\" not found")).into_response(),
+        Err(error) => ApiError::from(error).into_response(),
+    }
+}
+
+/// What the catalog adds to `/metrics`.
+pub(crate) fn metrics(app: &App, page: &mut Page) {
+    let stats = app.engine.storage();
+    page.one("tidemill_segments", "gauge", "Segments.", stats.segments);
+    page.one("tidemill_segment_bytes", "gauge", "Bytes of segments.", stats.segment_bytes);
+    page.one("tidemill_index_bytes", "gauge", "Bytes of manifest and catalog files.", stats.index_bytes);
+    let catalog = app.engine.catalog();
+    let snapshot = app.engine.snapshot();
+    let now = app.engine.clock().wall_ns();
+    let streams: Vec<_> = stats.streams.iter().filter_map(|s| catalog.stream_by_id(s.stream).map(|n| (n, s))).collect();
+    let labels = |s: &Stream| format!("database=\"{}\",stream=\"{}\"", label(&s.db), label(&s.name));
+    page.many("tidemill_stream_rows", "gauge", "Rows of a stream.", streams.iter().map(|(n, s)| (labels(n), s.rows)));
+    page.many("tidemill_stream_segment_bytes", "gauge", "Bytes of a stream's chunks.", streams.iter().map(|(n, s)| (labels(n), s.bytes)));
+    page.many("tidemill_stream_series", "gauge", "Series of a stream.", streams.iter().map(|(n, _)| (labels(n), n.series().len())));
+    page.many(
+        "tidemill_stream_freshness_seconds",
+        "gauge",
+        "Wall time less a stream's newest event time.",
+        streams.iter().filter_map(|(n, s)| {
+            let (_, newest) = snapshot.time_bounds(s.stream)?;
+            Some((labels(n), now.saturating_sub(newest) as f64 / 1e9))
+        }),
+    );
+}

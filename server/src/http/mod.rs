@@ -1,0 +1,176 @@
+//! HTTP: connections, the routes that must be fast, and a router for the rest.
+
+mod admin;
+mod body;
+mod connection;
+mod docs;
+mod guard;
+mod influx;
+mod ingest;
+mod meta;
+mod params;
+mod reply;
+mod ui;
+
+pub(crate) use connection::serve;
+
+use crate::Config;
+use crate::metrics::{Metrics, Route};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use body::BodyLimits;
+use futures::FutureExt;
+use guard::Guard;
+use http::{HeaderValue, Method, StatusCode, header};
+use hyper::body::Incoming;
+use ::ingest::decode::line_protocol::LineDecoder;
+use reply::ApiError;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tower::ServiceExt;
+
+/// What all requests share, once the database is open.
+pub(crate) struct App {
+    pub(crate) engine: tsdb::Engine,
+    pub(crate) lines: LineDecoder,
+    pub(crate) config: Arc<Config>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl App {
+    pub(crate) fn new(engine: tsdb::Engine, config: Arc<Config>, metrics: Arc<Metrics>) -> App {
+        App { engine, lines: LineDecoder::new(), config, metrics }
+    }
+
+    pub(crate) fn body_limits(&self) -> BodyLimits {
+        let l = &self.config.limits;
+        BodyLimits { sent: l.body_bytes, decoded: l.decoded_bytes, time: Duration::from_secs(l.body_seconds) }
+    }
+}
+
+/// What stands at the door: it answers from the start, the database behind it opens meanwhile.
+pub(crate) struct Gate {
+    pub(crate) config: Arc<Config>,
+    pub(crate) metrics: Arc<Metrics>,
+    guard: Guard,
+    open: OnceLock<(Arc<App>, Router)>,
+}
+
+impl Gate {
+    pub(crate) fn new(config: Arc<Config>, metrics: Arc<Metrics>) -> Gate {
+        Gate { guard: Guard::new(&config.hosts), config, metrics, open: OnceLock::new() }
+    }
+
+    /// Lets requests in.
+    pub(crate) fn open(&self, app: Arc<App>) {
+        let router = router(app.clone());
+        // A gate is opened once, by the server that made it.
+        let _ = self.open.set((app, router));
+    }
+
+    pub(crate) fn app(&self) -> Option<&Arc<App>> {
+        self.open.get().map(|(app, _)| app)
+    }
+
+    /// Answers a request, whatever happens in it.
+    pub(crate) async fn answer(&self, request: hyper::Request<Incoming>) -> Result<Response, Infallible> {
+        let route = route_of(request.uri().path());
+        let response = match AssertUnwindSafe(self.admit(request)).catch_unwind().await {
+            Ok(response) => response,
+            Err(_) => {
+                // The panic's own words are in the log: the hook has written them.
+                self.metrics.panics.fetch_add(1, Ordering::Relaxed);
+                ApiError::new(500, "internal", "the request ran into a fault of the server").into_response()
+            }
+        };
+        self.metrics.replied(route, response.status().as_u16());
+        Ok(response)
+    }
+
+    async fn admit(&self, request: hyper::Request<Incoming>) -> Response {
+        let path = request.uri().path();
+        let Some((app, router)) = self.open.get() else { return starting(path) };
+        if !matches!(path, "/health" | "/ready" | "/ping" | "/metrics")
+            && let Err(refused) = self.guard.check(request.method(), request.headers())
+        {
+            return ApiError::new(403, "forbidden", refused.to_string()).into_response();
+        }
+        if request.method() == Method::POST {
+            if path == "/write" {
+                return influx::write(app, request, influx::Api::V1).await;
+            }
+            if path == "/api/v2/write" {
+                return influx::write(app, request, influx::Api::V2).await;
+            }
+            if path.starts_with(ingest::PREFIX) {
+                return ingest::post(app, request).await;
+            }
+        }
+        match router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// While the log is being recovered.
+fn starting(path: &str) -> Response {
+    match path {
+        "/health" => reply::json(StatusCode::OK, influx::health_text("starting: recovering the log")),
+        "/ready" => {
+            let mut response = reply::json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"starting"}"#);
+            reply::retry_after(&mut response, Some(1));
+            response
+        }
+        _ => ApiError { retry_after: Some(1), ..ApiError::new(503, "starting", "the server is starting") }.into_response(),
+    }
+}
+
+fn route_of(path: &str) -> Route {
+    match path {
+        "/write" | "/api/v2/write" => Route::LineProtocol,
+        "/api/v1/sql" | "/api/v1/query" | "/query" => Route::Sql,
+        _ if path.starts_with(ingest::PREFIX) => Route::Ingest,
+        _ if path.starts_with("/api/v1/admin/") => Route::Admin,
+        _ if path.starts_with("/api/") || matches!(path, "/health" | "/ready" | "/ping" | "/metrics" | "/settings" | "/ws") => Route::Other,
+        _ => Route::Page,
+    }
+}
+
+fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/health", get(async || influx::health()))
+        .route("/ready", get(async || reply::json(StatusCode::OK, r#"{"status":"ready"}"#)))
+        .route("/ping", get(influx::ping).head(influx::ping))
+        .route("/settings", get(influx::settings))
+        .route("/query", get(influx::query).post(influx::query))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/streams", get(meta::streams))
+        .route("/api/v1/streams/{name}", get(meta::stream))
+        .route("/api/v1/admin/flush", post(admin::flush))
+        .route("/api/v1/admin/compact", post(admin::compact))
+        .route("/api/v1/admin/storage", get(admin::storage))
+        .route("/api/v1/openapi.json", get(docs::openapi))
+        .route("/api/docs", get(docs::page))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(ui::file)
+        .with_state(app)
+}
+
+async fn wrong_method(request: Request) -> Response {
+    let message = format!("{} does not take {}", request.uri().path(), request.method());
+    ApiError::new(405, "method_not_allowed", message).into_response()
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let text = crate::metrics::render(&app.metrics, &app.engine, |page| meta::metrics(&app, page));
+    let mut response = Response::new(text.into());
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}

@@ -1,0 +1,115 @@
+//! Starting, serving, ending.
+
+use crate::config::{Config, ConfigError};
+use crate::http::{self, App, Gate};
+use crate::metrics::Metrics;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The settings can't be.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address can't be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// What was asked for.
+        address: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The database did not open.
+    #[error(transparent)]
+    Engine(#[from] tsdb::Error),
+    /// A fault of our own.
+    #[error("{0}")]
+    Internal(&'static str),
+}
+
+/// A server, running.
+pub struct Server {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
+    opening: Option<JoinHandle<Result<(), ServerError>>>,
+    gate: Arc<Gate>,
+}
+
+impl Server {
+    /// Listens, and begins to open the database: `/health` answers from now on, all else once
+    /// [`Server::ready`] has returned.
+    ///
+    /// # Errors
+    /// [`ServerError::Config`], [`ServerError::Listen`].
+    pub async fn start(config: Config) -> Result<Server, ServerError> {
+        config.check()?;
+        let failed = |source| ServerError::Listen { address: config.listen.clone(), source };
+        let listener = TcpListener::bind(&config.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        config.check_address(address)?;
+        let (stop, stopped) = watch::channel(false);
+        let (config, metrics) = (Arc::new(config), Arc::new(Metrics::default()));
+        let gate = Arc::new(Gate::new(config, metrics));
+        let serving = tokio::spawn(http::serve(listener, gate.clone(), stopped.clone()));
+        let opening = tokio::spawn(open(gate.clone()));
+        Ok(Server { address, stop, serving, opening: Some(opening), gate })
+    }
+
+    /// Waits until the database is open.
+    ///
+    /// # Errors
+    /// Why it does not open; the server is of no use then.
+    pub async fn ready(&mut self) -> Result<(), ServerError> {
+        match self.opening.take() {
+            None => Ok(()),
+            Some(opening) => opening.await.map_err(|_| ServerError::Internal("opening the database has panicked"))?,
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends in order: requests at hand are answered, and what they wrote is durable.
+    pub async fn stop(mut self) {
+        if let Err(error) = self.ready().await {
+            tracing::error!(%error, "the database did not open");
+        }
+        // Nobody listening means that serving has ended already.
+        let _ = self.stop.send(true);
+        if self.serving.await.is_err() {
+            tracing::error!("the serving task has panicked");
+        }
+        if let Some(app) = self.gate.app() {
+            let engine = app.engine.clone();
+            if tokio::task::spawn_blocking(move || engine.close()).await.is_err() {
+                tracing::error!("closing the database has panicked");
+            }
+        }
+    }
+}
+
+async fn open(gate: Arc<Gate>) -> Result<(), ServerError> {
+    let config = gate.config.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let engine = tsdb::Engine::open(&tsdb::EngineConfig {
+            io: config.io.into(),
+            head_bytes: config.head_bytes,
+            flush_bytes: config.flush_bytes,
+            ..tsdb::EngineConfig::new(&config.data_dir)
+        })?;
+        engine.recovery_done();
+        Ok::<_, ServerError>(engine)
+    });
+    let engine = opened.await.map_err(|_| ServerError::Internal("opening the database has panicked"))??;
+    gate.open(Arc::new(App::new(engine, gate.config.clone(), gate.metrics.clone())));
+    Ok(())
+}
