@@ -42,6 +42,13 @@ export async function runSql(sql, signal) {
   return { ...reply, columns: reply.columns ?? [], rows: reply.rows ?? [] };
 }
 
+/** The streams there are, `{database, name, rows}` each, with all rows counted at one LSN. */
+export async function listStreams() {
+  const response = await fetch("/api/v1/streams");
+  if (!response.ok) throw new SqlError({ code: String(response.status), message: response.statusText });
+  return (await response.json()).streams;
+}
+
 /** A name as SQL takes it, whatever is in it. */
 export function quoteName(name) {
   return /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`;

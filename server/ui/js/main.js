@@ -1,6 +1,5 @@
 // Puts the page together: one feed, the panels that listen to it, the catalog and the SQL box.
 
-import { quoteName } from "./api.js";
 import { byId, setText } from "./dom.js";
 import { Feed } from "./feed.js";
 import { dateTime, integer, toMillis } from "./format.js";
@@ -25,7 +24,7 @@ const openView = viewPanel(
   (name) => catalog.mark(name),
 );
 const catalog = new Catalog(feed, {
-  stream: (name) => sql.open(`SELECT * FROM ${quoteName(name)} LIMIT 100`),
+  stream: (name) => sql.open(`SELECT * FROM ${name} LIMIT 100`),
   view: openView,
 });
 loadPanels(metrics);
