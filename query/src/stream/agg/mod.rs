@@ -1,0 +1,23 @@
+//! Accumulators: one per aggregate of a query, each with one slot per group.
+//!
+//! Every state can be merged with another of its kind, in any order and with the same result (float sums to
+//! rounding), so panes can be shared, sessions can merge, and late rows need nothing special.
+
+mod accumulator;
+mod finish;
+mod heavy;
+mod number;
+mod order;
+mod sketch;
+mod value;
+
+pub(crate) use accumulator::{Accumulator, Argument};
+pub(crate) use order::SeriesOrder;
+pub use heavy::LIST_CAP;
+pub use number::FloatSum;
+pub use sketch::Sketch;
+pub(crate) use value::{Value, build_array};
+
+
+/// The group id of a row that belongs to no group: it was filtered out.
+pub(crate) const NONE: u32 = u32::MAX;

@@ -1,0 +1,183 @@
+//! Groups: one per (key, pane) or (key, session), with dense ids that index the accumulators.
+
+use hashbrown::HashMap;
+use std::collections::BTreeSet;
+
+/// The group exists.
+pub(crate) const LIVE: u8 = 1;
+/// It has changed since the last emission.
+pub(crate) const DIRTY: u8 = 2;
+/// Its heavy states are dropped: only their results are left.
+pub(crate) const HOLLOW: u8 = 4;
+/// A row came for it while it was hollow: its results are wrong until it is repaired.
+pub(crate) const PENDING: u8 = 8;
+/// It was made in the block that is being applied: it has no earlier row.
+pub(crate) const FRESH: u8 = 16;
+
+/// What is known of each group besides its accumulators.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    pub key: Vec<u32>,
+    /// The start of its pane, or a session's first event.
+    pub start: Vec<i64>,
+    /// A session's last event; otherwise the same as `start`.
+    pub last: Vec<i64>,
+    pub flags: Vec<u8>,
+    free: Vec<u32>,
+    pub live: usize,
+}
+
+impl Groups {
+    pub fn len(&self) -> usize {
+        self.key.len()
+    }
+
+    /// A new group.
+    pub fn alloc(&mut self, key: u32, start: i64) -> u32 {
+        self.live += 1;
+        if let Some(g) = self.free.pop() {
+            let i = g as usize;
+            self.key[i] = key;
+            self.start[i] = start;
+            self.last[i] = start;
+            self.flags[i] = LIVE | FRESH;
+            return g;
+        }
+        self.key.push(key);
+        self.start.push(start);
+        self.last.push(start);
+        self.flags.push(LIVE | FRESH);
+        (self.key.len() - 1) as u32
+    }
+
+    /// Ends a group whose states have moved to another. Its id stays taken until [`Groups::release`].
+    pub fn retire(&mut self, g: u32) {
+        self.flags[g as usize] = 0;
+        self.live -= 1;
+    }
+
+    /// Lets retired ids be used again.
+    pub fn release(&mut self, ids: &mut Vec<u32>) {
+        self.free.append(ids);
+    }
+
+    pub fn is(&self, g: u32, flag: u8) -> bool {
+        self.flags[g as usize] & flag != 0
+    }
+
+    pub fn set(&mut self, g: u32, flag: u8) {
+        self.flags[g as usize] |= flag;
+    }
+
+    pub fn clear(&mut self, g: u32, flag: u8) {
+        self.flags[g as usize] &= !flag;
+    }
+
+    /// The ids of all groups there are.
+    pub fn live_ids(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.len() as u32).filter(|g| self.is(*g, LIVE))
+    }
+
+    pub fn size(&self) -> usize {
+        self.key.capacity() * 21
+    }
+}
+
+/// The groups of one pane by key: a table over all keys once that is no waste, a hash map before.
+#[derive(Debug)]
+pub(crate) enum Slots {
+    Sparse(HashMap<u32, u32, ahash::RandomState>),
+    Dense(Vec<u32>),
+}
+
+/// No group.
+pub(crate) const VACANT: u32 = u32::MAX;
+
+/// One pane.
+#[derive(Debug)]
+pub(crate) struct Pane {
+    slots: Slots,
+    pub groups: Vec<u32>,
+}
+
+impl Pane {
+    fn new() -> Self {
+        Self {
+            slots: Slots::Sparse(HashMap::default()),
+            groups: Vec::new(),
+        }
+    }
+
+    /// The group of a key, if there is one.
+    #[inline]
+    pub fn get(&self, key: u32) -> Option<u32> {
+        match &self.slots {
+            Slots::Dense(table) => table.get(key as usize).copied().filter(|g| *g != VACANT),
+            Slots::Sparse(map) => map.get(&key).copied(),
+        }
+    }
+
+    /// Adds the group of a key that has none here. `keys` is how many keys there are in all.
+    pub fn insert(&mut self, key: u32, group: u32, keys: usize) {
+        self.groups.push(group);
+        if let Slots::Sparse(map) = &mut self.slots {
+            map.insert(key, group);
+            if map.len() * 4 < keys {
+                return;
+            }
+            let mut table = vec![VACANT; keys.max(key as usize + 1)];
+            for (k, g) in map.iter() {
+                table[*k as usize] = *g;
+            }
+            self.slots = Slots::Dense(table);
+        } else if let Slots::Dense(table) = &mut self.slots {
+            if key as usize >= table.len() {
+                table.resize(key as usize + 1, VACANT);
+            }
+            table[key as usize] = group;
+        }
+    }
+
+    fn size(&self) -> usize {
+        let slots = match &self.slots {
+            Slots::Sparse(map) => map.capacity() * 9,
+            Slots::Dense(table) => table.capacity() * 4,
+        };
+        slots + self.groups.capacity() * 4 + 96
+    }
+}
+
+/// All panes, by start.
+#[derive(Debug, Default)]
+pub(crate) struct Panes {
+    places: HashMap<i64, u32, ahash::RandomState>,
+    panes: Vec<Pane>,
+    pub starts: BTreeSet<i64>,
+}
+
+impl Panes {
+    /// The place of the pane that starts there, made if need be.
+    pub fn place(&mut self, start: i64) -> usize {
+        if let Some(i) = self.places.get(&start) {
+            return *i as usize;
+        }
+        let i = self.panes.len();
+        self.panes.push(Pane::new());
+        self.places.insert(start, i as u32);
+        self.starts.insert(start);
+        i
+    }
+
+    #[inline]
+    pub fn at(&mut self, place: usize) -> &mut Pane {
+        &mut self.panes[place]
+    }
+
+    pub fn get(&self, start: i64) -> Option<&Pane> {
+        Some(&self.panes[*self.places.get(&start)? as usize])
+    }
+
+    pub fn size(&self) -> usize {
+        self.panes.iter().map(Pane::size).sum()
+    }
+}

@@ -1,0 +1,35 @@
+//! Streaming operators: rows in, grouped and windowed rows out.
+//!
+//! The same operator keeps a view up to date commit by commit and answers a windowed query over a snapshot, so the
+//! two can't disagree. It never reads a clock: what it holds is a function of the rows it was given.
+//!
+//! The map: [`block`] is what comes in; [`plan`] compiles a bound query; [`input`] turns rows into typed vectors;
+//! [`window`] maps times to panes and panes to windows; [`keys`] and [`groups`] hand out dense ids; [`agg`] holds the
+//! accumulators, one slot per group id; [`operator`] drives them; [`watermark`] says when windows close.
+
+pub mod agg;
+pub mod block;
+mod changes;
+mod codec;
+mod error;
+mod groups;
+mod input;
+mod keys;
+mod operator;
+mod output;
+mod plan;
+mod repair;
+mod restore;
+mod session;
+pub mod watermark;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use block::{RowBlock, Tags};
+pub use changes::Changes;
+pub use error::StreamError;
+pub use operator::{Operator, OperatorStats};
+pub use plan::Plan;
+pub use repair::Repair;

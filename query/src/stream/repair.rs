@@ -1,0 +1,136 @@
+//! Repairs: groups whose heavy states were dropped before a row came for them are recomputed from history.
+
+use super::StreamError;
+use super::block::{RowBlock, Tags};
+use super::groups::{DIRTY, HOLLOW, LIVE, PENDING};
+use super::operator::Operator;
+use super::plan::Plan;
+use super::window::Window;
+use std::cmp::Reverse;
+use std::sync::Arc;
+use tsdb::types::TimeRange;
+
+/// A recomputation of ranges of event time. It is exact for the LSN of the rows it is fed, so that they must be the
+/// rows of a snapshot at the operator's own LSN.
+#[derive(Debug)]
+pub struct Repair {
+    ranges: Vec<TimeRange>,
+    scratch: Operator,
+}
+
+impl Repair {
+    /// What must be read: disjoint, ascending.
+    #[must_use]
+    pub fn ranges(&self) -> &[TimeRange] {
+        &self.ranges
+    }
+
+    /// The plan, which says with which columns rows must come.
+    #[must_use]
+    pub fn plan(&self) -> &Arc<Plan> {
+        self.scratch.plan()
+    }
+
+    /// Takes in rows of the ranges.
+    ///
+    /// # Errors
+    /// As [`Operator::apply`].
+    pub fn apply(&mut self, block: &RowBlock<'_>, tags: &dyn Tags) -> Result<(), StreamError> {
+        self.scratch.apply(block, tags)
+    }
+}
+
+impl Operator {
+    /// What must be repaired, if anything.
+    #[must_use]
+    pub fn repair(&self) -> Option<Repair> {
+        let mut ranges: Vec<TimeRange> = self
+            .pending
+            .iter()
+            .filter(|g| self.groups.is(**g, LIVE) && self.groups.is(**g, PENDING))
+            .map(|g| {
+                let start = self.groups.start[*g as usize];
+                let end = match self.sessions {
+                    Some(_) => self.groups.last[*g as usize].saturating_add(1),
+                    None => self.plan.windows.pane_end(start),
+                };
+                TimeRange { start, end }
+            })
+            .collect();
+        ranges.sort_by_key(|r| (r.start, r.end));
+        ranges.dedup_by(|b, a| {
+            let joins = b.start <= a.end;
+            if joins {
+                a.end = a.end.max(b.end);
+            }
+            joins
+        });
+        (!ranges.is_empty()).then(|| Repair {
+            ranges,
+            scratch: Operator::new(self.plan.clone()),
+        })
+    }
+
+    /// The windows that await a repair: their rows may be wrong.
+    #[must_use]
+    pub fn pending_ranges(&self) -> Vec<(i64, i64)> {
+        self.pending
+            .iter()
+            .filter(|g| self.groups.is(**g, LIVE))
+            .map(|g| {
+                let Window { start, end } = self.row_of(*g).window;
+                (start, end)
+            })
+            .collect()
+    }
+
+    /// Takes over what a repair recomputed.
+    ///
+    /// # Errors
+    /// As [`Operator::rows`].
+    pub fn finish_repair(&mut self, repair: &Repair) -> Result<(), StreamError> {
+        let scratch = &repair.scratch;
+        let pending = std::mem::take(&mut self.pending);
+        let mut found = Vec::new();
+        for group in pending {
+            if !self.groups.is(group, LIVE) || !self.groups.is(group, PENDING) {
+                continue;
+            }
+            let start = self.groups.start[group as usize];
+            let from = scratch
+                .keys
+                .find(self.keys.get(self.groups.key[group as usize]))
+                .and_then(|key| match &scratch.sessions {
+                    Some(sessions) => sessions.at(&scratch.groups, key, start),
+                    None => scratch.panes.get(start)?.get(key),
+                });
+            // Without rows in history (retention has taken them) what is left stays as it is.
+            self.groups.clear(group, PENDING);
+            if let Some(from) = from {
+                found.push((group, from));
+                if !self.groups.is(group, DIRTY) {
+                    self.groups.set(group, DIRTY);
+                    let (row, windows) = (self.row_of(group), self.plan.windows);
+                    if let Some(tracker) = &mut self.tracker {
+                        tracker.note(row, false, &windows);
+                    }
+                }
+            }
+        }
+        self.capture()?;
+        for (group, from) in found {
+            for (accumulator, fresh) in self.accumulators.iter_mut().zip(&scratch.accumulators) {
+                accumulator.reset(group);
+                accumulator.merge(group, fresh, from, &self.order);
+            }
+            self.groups.clear(group, HOLLOW);
+            if self.sessions.is_some() {
+                let end = self.row_of(group).window.end;
+                self.timers.push(Reverse((end, group)));
+            } else {
+                self.open.insert(self.groups.start[group as usize]);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,153 @@
+//! Changes folded between emissions, and windows that close.
+
+use super::property::read;
+use super::setup::{Event, Random, aggregates, col, feed, plan, query};
+use crate::bind::windowed::{AggCall, AggFunc, WindowSpec};
+use crate::stream::{Changes, Operator};
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Int64Type, TimestampNanosecondType};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::logical_expr::lit;
+use std::collections::BTreeMap;
+
+fn lines(batch: &RecordBatch) -> Vec<String> {
+    let options = FormatOptions::default().with_null("null");
+    (0..batch.num_rows())
+        .map(|row| {
+            let cells: Vec<String> = batch
+                .columns()
+                .iter()
+                .map(|c| ArrayFormatter::try_new(c, &options).unwrap().value(row).to_string())
+                .collect();
+            cells.join("|")
+        })
+        .collect()
+}
+
+/// Applies changes to a multiset of rows, as a subscriber would.
+fn apply(rows: &mut BTreeMap<String, usize>, changes: &Changes) {
+    for line in lines(&changes.retract) {
+        let n = rows.get_mut(&line).unwrap_or_else(|| panic!("an absent row is retracted: {line}"));
+        *n -= 1;
+        if *n == 0 {
+            rows.remove(&line);
+        }
+    }
+    for line in lines(&changes.insert) {
+        *rows.entry(line).or_default() += 1;
+    }
+}
+
+#[test]
+fn changes_carry_a_subscriber_from_one_state_to_the_next() {
+    let windows = [
+        WindowSpec::None,
+        WindowSpec::Tumbling { size: 60, offset: 0 },
+        WindowSpec::Hopping { size: 90, advance: 30, offset: 0 },
+        WindowSpec::Session { gap: 15 },
+    ];
+    for seed in 0..40 {
+        let mut random = Random(seed);
+        let mut query = query(windows[seed as usize % 4], &["city"], None, aggregates());
+        query.having = (seed % 3 == 0).then(|| col("a0").gt(lit(2i64)));
+        let mut operator = Operator::new(plan(query));
+        for _ in 0..random.below(100) {
+            feed(&mut operator, &[random.event()]);
+        }
+        operator.track(true, false, i64::MIN);
+        let mut rows = BTreeMap::new();
+        for line in lines(&operator.rows().unwrap()) {
+            *rows.entry(line).or_default() += 1;
+        }
+        for _ in 0..15 {
+            for _ in 0..random.below(3) {
+                let n = random.below(20);
+                let events: Vec<Event> = (0..n).map(|_| random.event()).collect();
+                feed(&mut operator, &events);
+            }
+            let changes = operator.take_changes().unwrap();
+            apply(&mut rows, &changes);
+            let mut now = BTreeMap::new();
+            for line in lines(&operator.rows().unwrap()) {
+                *now.entry(line).or_default() += 1;
+            }
+            assert_eq!(rows, now, "seed {seed}");
+            assert!(operator.take_changes().unwrap().is_empty());
+        }
+    }
+}
+
+fn counting(window: WindowSpec) -> Operator {
+    let count = AggCall {
+        func: AggFunc::CountRows,
+        arg: None,
+        filter: None,
+        name: "n".to_string(),
+        data_type: DataType::Int64,
+    };
+    Operator::new(plan(query(window, &[], None, vec![count])))
+}
+
+fn at(time: i64) -> Event {
+    Event { time, host: 0, city: None, count: None, amount: None, load: None }
+}
+
+#[test]
+fn a_window_is_handed_out_once_when_the_watermark_reaches_its_end() {
+    for window in [
+        WindowSpec::Tumbling { size: 10, offset: 0 },
+        WindowSpec::Session { gap: 4 },
+        WindowSpec::Hopping { size: 10, advance: 5, offset: 0 },
+    ] {
+        let mut operator = counting(window);
+        operator.track(true, true, i64::MIN);
+        let mut seen = BTreeMap::new();
+        for t in [1, 3, 12, 14, 22, 40, 41, 90] {
+            feed(&mut operator, &[at(t)]);
+            let closed = operator.take_closed(t - 2).unwrap();
+            let starts = closed.column(1).as_primitive::<TimestampNanosecondType>();
+            let ends = closed.column(2).as_primitive::<TimestampNanosecondType>();
+            let counts = closed.column(0).as_primitive::<Int64Type>();
+            for i in 0..closed.num_rows() {
+                assert!(ends.value(i) <= t - 2, "{window:?}: closed too early");
+                let before = seen.insert((starts.value(i), ends.value(i)), counts.value(i));
+                assert!(before.is_none(), "{window:?}: twice");
+            }
+        }
+        let all = operator.rows().unwrap();
+        let expected = (0..all.num_rows())
+            .filter(|i| all.column(2).as_primitive::<TimestampNanosecondType>().value(*i) <= 88)
+            .count();
+        assert_eq!(seen.len(), expected, "{window:?}: {seen:?}");
+        assert_eq!(operator.closed_rows(88).unwrap().num_rows(), expected);
+    }
+}
+
+#[test]
+fn a_global_aggregate_of_nothing_is_one_row() {
+    let operator = Operator::new(plan(query(WindowSpec::None, &[], None, aggregates())));
+    let rows = read(&operator.rows().unwrap(), 0, false);
+    let (exact, floats) = &rows[&(vec![], None)];
+    assert_eq!(exact[0], "0");
+    assert_eq!(exact[2], "null");
+    assert!(floats.iter().all(Option::is_none));
+}
+
+#[test]
+fn a_sum_beyond_its_type_is_an_error_and_no_wrong_number() {
+    let sum = AggCall {
+        func: AggFunc::Sum,
+        arg: Some(col("count")),
+        filter: None,
+        name: "s".to_string(),
+        data_type: DataType::Int64,
+    };
+    let mut operator = Operator::new(plan(query(WindowSpec::None, &[], None, vec![sum])));
+    let event = |count| Event { count: Some(count), ..at(0) };
+    feed(&mut operator, &[event(i64::MAX), event(1)]);
+    assert!(operator.rows().unwrap_err().to_string().contains("'s'"));
+    feed(&mut operator, &[event(-5)]);
+    let rows = operator.rows().unwrap();
+    assert_eq!(rows.column(0).as_primitive::<Int64Type>().value(0), i64::MAX - 4);
+    assert!(!rows.column(0).is_null(0));
+}
