@@ -74,11 +74,18 @@ impl Error {
     /// An I/O error with what was being done.
     #[must_use]
     pub fn io(context: impl Into<String>, error: &std::io::Error) -> Error {
-        Error::Io { context: context.into(), message: error.to_string() }
+        Error::Io {
+            context: context.into(),
+            message: error.to_string(),
+        }
     }
 
     pub(crate) fn type_conflict(column: &str, have: DataType, got: DataType) -> Error {
-        Error::TypeConflict { column: column.into(), have: have.to_string(), got: got.to_string() }
+        Error::TypeConflict {
+            column: column.into(),
+            have: have.to_string(),
+            got: got.to_string(),
+        }
     }
 }
 
@@ -86,7 +93,10 @@ impl From<crate::wal::WalError> for Error {
     fn from(error: crate::wal::WalError) -> Error {
         match error {
             crate::wal::WalError::Poisoned { reason } => Error::Poisoned(reason),
-            other => Error::Io { context: "write-ahead log".into(), message: other.to_string() },
+            other => Error::Io {
+                context: "write-ahead log".into(),
+                message: other.to_string(),
+            },
         }
     }
 }
@@ -95,7 +105,10 @@ impl From<crate::manifest::ManifestError> for Error {
     fn from(error: crate::manifest::ManifestError) -> Error {
         match error {
             crate::manifest::ManifestError::Poisoned { reason } => Error::Poisoned(reason),
-            other => Error::Io { context: "manifest".into(), message: other.to_string() },
+            other => Error::Io {
+                context: "manifest".into(),
+                message: other.to_string(),
+            },
         }
     }
 }

@@ -53,23 +53,35 @@ impl Head {
     fn mergeable(&self) -> Option<usize> {
         let last = self.tail.last().filter(|b| b.rows < LARGE)?;
         let from = self.tail.len().checked_sub(RUN)?;
-        self.tail[from..].iter().all(|b| b.rows < LARGE && class(b) == class(last)).then_some(from)
+        self.tail[from..]
+            .iter()
+            .all(|b| b.rows < LARGE && class(b) == class(last))
+            .then_some(from)
     }
 
     /// All batches, in log order.
     pub(crate) fn batches(&self) -> impl Iterator<Item = Arc<Batch>> + '_ {
-        self.runs.iter().flat_map(|r| r.iter()).chain(&self.tail).cloned()
+        self.runs
+            .iter()
+            .flat_map(|r| r.iter())
+            .chain(&self.tail)
+            .cloned()
     }
 }
 
 /// Appends a finished batch's rows to a builder.
 fn append(out: &mut BatchBuilder, batch: &Batch, type_of: &dyn Fn(ColumnId) -> DataType) {
     for i in 0..batch.rows {
-        out.begin_row(batch.time.i64_at(i), tsdb_types::SeriesId(batch.series.i64_at(i) as u32));
+        out.begin_row(
+            batch.time.i64_at(i),
+            tsdb_types::SeriesId(batch.series.i64_at(i) as u32),
+        );
         for (id, column) in batch.columns.iter().filter(|(_, c)| c.is_valid(i)) {
             let data_type = type_of(*id);
             // A row has each column once, so there is room for the value.
-            let Some(to) = out.column(*id, data_type) else { continue };
+            let Some(to) = out.column(*id, data_type) else {
+                continue;
+            };
             match data_type {
                 DataType::Float64 => to.push_f64(column.f64_at(i)),
                 DataType::Decimal { .. } => {
@@ -103,12 +115,18 @@ mod tests {
         let batches: Vec<_> = head.batches().collect();
         assert!(batches.len() < 200, "{} batches", batches.len());
         assert_eq!(head.rows, 20_000);
-        assert_eq!(head.bytes, batches.iter().map(|b| b.byte_len() as u64).sum::<u64>());
+        assert_eq!(
+            head.bytes,
+            batches.iter().map(|b| b.byte_len() as u64).sum::<u64>()
+        );
         let mut i = 0i64;
         for b in batches {
             for r in 0..b.rows {
                 assert_eq!(b.time.i64_at(r), i);
-                let v = b.column(ColumnId(1)).filter(|c| c.is_valid(r)).map(|c| c.i64_at(r));
+                let v = b
+                    .column(ColumnId(1))
+                    .filter(|c| c.is_valid(r))
+                    .map(|c| c.i64_at(r));
                 assert_eq!(v, (i % 3 != 0).then_some(-i));
                 i += 1;
             }

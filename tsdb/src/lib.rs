@@ -16,16 +16,19 @@ pub mod sim;
 pub mod wal;
 
 pub use catalog::{
-    Catalog, DEFAULT_DATABASE, Late, Object, SeriesSet, SeriesTable, Stream, StreamDef, StreamOptions, TagColumn,
+    Catalog, DEFAULT_DATABASE, Late, Object, SeriesSet, SeriesTable, Stream, StreamDef,
+    StreamOptions, TagColumn,
 };
 pub use engine::{
-    Commit, CommitObserver, Done, Engine, EngineConfig, EngineMetrics, Request, Rows, SEAL_ROWS, Snapshot, StorageStats,
-    StreamStorage,
+    Commit, CommitObserver, Done, Engine, EngineConfig, EngineMetrics, Request, Rows, SEAL_ROWS,
+    Snapshot, StorageStats, StreamStorage,
 };
 pub use error::Error;
-pub use scan::{Scan, ScanBatch, ScanSpec, ScanStats, Vector, VectorValues, ZoneOp, ZonePredicate, ZoneValue};
+pub use scan::{
+    Scan, ScanBatch, ScanSpec, ScanStats, Vector, VectorValues, ZoneOp, ZonePredicate, ZoneValue,
+};
 pub use tsdb_types as types;
 pub use tsdb_types::{
-    Batch, BatchBuilder, Column, ColumnBuilder, ColumnDef, ColumnId, DataType, Lsn, Role, Schema, SegmentId, SeriesId,
-    StreamId, TimeRange, Timestamp, Values,
+    Batch, BatchBuilder, Column, ColumnBuilder, ColumnDef, ColumnId, DataType, Lsn, Role, Schema,
+    SegmentId, SeriesId, StreamId, TimeRange, Timestamp, Values,
 };

@@ -17,13 +17,27 @@ const WRITERS: usize = 2;
 const BODIES: usize = 400;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
-    let seconds = arguments.iter().find_map(|a| a.parse().ok()).unwrap_or(2u64);
-    let io = if arguments.iter().any(|a| a == "std") { IoKind::Std } else { IoKind::Auto };
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with("--"))
+        .collect();
+    let seconds = arguments
+        .iter()
+        .find_map(|a| a.parse().ok())
+        .unwrap_or(2u64);
+    let io = if arguments.iter().any(|a| a == "std") {
+        IoKind::Std
+    } else {
+        IoKind::Auto
+    };
     let target = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
     std::fs::create_dir_all(&target).expect("the target directory can be made");
     let dir = tempfile::tempdir_in(target).expect("a directory can be made");
-    let engine = Engine::open(&EngineConfig { io, ..EngineConfig::new(dir.path()) }).expect("a new database opens");
+    let engine = Engine::open(&EngineConfig {
+        io,
+        ..EngineConfig::new(dir.path())
+    })
+    .expect("a new database opens");
     let decoder = Arc::new(LineDecoder::new());
     let bodies: Vec<Vec<Vec<u8>>> = (0..WRITERS)
         .map(|w| {
@@ -46,18 +60,31 @@ fn main() {
                     }
                     let begun = Instant::now();
                     let now_ns = engine.clock().wall_ns();
-                    let ctx = LineContext { catalog: engine.catalog(), db: "bench", precision: Precision::Nanos, now_ns };
+                    let ctx = LineContext {
+                        catalog: engine.catalog(),
+                        db: "bench",
+                        precision: Precision::Nanos,
+                        now_ns,
+                    };
                     let decoded = decoder.decode(body, &ctx);
                     decoding += begun.elapsed();
                     assert_eq!(decoded.accepted, BATCH, "{:?}", decoded.errors);
-                    engine.commit(Request { rows: decoded.rows, tick: false }).expect("a batch commits");
+                    engine
+                        .commit(Request {
+                            rows: decoded.rows,
+                            tick: false,
+                        })
+                        .expect("a batch commits");
                     latencies.push(begun.elapsed());
                 }
                 (latencies, decoding)
             })
         })
         .collect();
-    let results: Vec<_> = writers.into_iter().map(|w| w.join().expect("a writer ends")).collect();
+    let results: Vec<_> = writers
+        .into_iter()
+        .map(|w| w.join().expect("a writer ends"))
+        .collect();
     let elapsed = started.elapsed();
     let mut latencies: Vec<Duration> = results.iter().flat_map(|r| r.0.clone()).collect();
     latencies.sort_unstable();

@@ -6,8 +6,16 @@ use std::fmt::Write;
 
 /// Fields of a TSBS cpu-only row.
 pub const FIELDS: [&str; 10] = [
-    "usage_user", "usage_system", "usage_idle", "usage_nice", "usage_iowait", "usage_irq", "usage_softirq",
-    "usage_steal", "usage_guest", "usage_guest_nice",
+    "usage_user",
+    "usage_system",
+    "usage_idle",
+    "usage_nice",
+    "usage_iowait",
+    "usage_irq",
+    "usage_softirq",
+    "usage_steal",
+    "usage_guest",
+    "usage_guest_nice",
 ];
 
 /// Renders TSBS cpu-only rows as line protocol: hosts in turn, ten seconds from one round to the next, each field a
@@ -25,7 +33,14 @@ impl Tsbs {
     #[must_use]
     pub fn new(first: usize, hosts: usize) -> Tsbs {
         let mut rng = SmallRng::seed_from_u64(first as u64);
-        let regions = ["us-east-1", "us-west-1", "eu-west-1", "eu-central-1", "ap-southeast-1", "sa-east-1"];
+        let regions = [
+            "us-east-1",
+            "us-west-1",
+            "eu-west-1",
+            "eu-central-1",
+            "ap-southeast-1",
+            "sa-east-1",
+        ];
         let tags = (first..first + hosts)
             .map(|h| {
                 let region = regions[rng.random_range(0..regions.len())];
@@ -39,8 +54,16 @@ impl Tsbs {
                 )
             })
             .collect();
-        let values = (0..hosts).map(|_| std::array::from_fn(|_| rng.random_range(0.0..100.0))).collect();
-        Tsbs { rng, tags, values, host: 0, time: 1_451_606_400_000_000_000 }
+        let values = (0..hosts)
+            .map(|_| std::array::from_fn(|_| rng.random_range(0.0..100.0)))
+            .collect();
+        Tsbs {
+            rng,
+            tags,
+            values,
+            host: 0,
+            time: 1_451_606_400_000_000_000,
+        }
     }
 
     /// The next rows.

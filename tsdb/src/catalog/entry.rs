@@ -6,13 +6,38 @@ use tsdb_types::{ColumnDef, ColumnId, DataType, Role, StreamId};
 /// A change of the catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
-    Database { name: String },
-    Stream { id: StreamId, db: String, name: String, def: StreamDef },
-    Columns { stream: StreamId, added: Vec<ColumnDef> },
-    Series { stream: StreamId, id: u32, key: Vec<u8> },
-    DropStream { id: StreamId },
-    Object { kind: String, db: String, name: String, payload: Vec<u8> },
-    DropObject { kind: String, db: String, name: String },
+    Database {
+        name: String,
+    },
+    Stream {
+        id: StreamId,
+        db: String,
+        name: String,
+        def: StreamDef,
+    },
+    Columns {
+        stream: StreamId,
+        added: Vec<ColumnDef>,
+    },
+    Series {
+        stream: StreamId,
+        id: u32,
+        key: Vec<u8>,
+    },
+    DropStream {
+        id: StreamId,
+    },
+    Object {
+        kind: String,
+        db: String,
+        name: String,
+        payload: Vec<u8>,
+    },
+    DropObject {
+        kind: String,
+        db: String,
+        name: String,
+    },
 }
 
 fn put(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -35,8 +60,17 @@ fn put_column(out: &mut Vec<u8>, name: &str, data_type: DataType, role: Role) {
 }
 
 fn put_options(out: &mut Vec<u8>, o: &StreamOptions) {
-    out.push(u8::from(o.late == Late::DeadLetter) | u8::from(o.merge) << 1 | u8::from(o.retention_ns.is_some()) << 2);
-    for v in [o.disorder_ns, o.lateness_ns, o.retention_ns.unwrap_or(0), o.partition_ns] {
+    out.push(
+        u8::from(o.late == Late::DeadLetter)
+            | u8::from(o.merge) << 1
+            | u8::from(o.retention_ns.is_some()) << 2,
+    );
+    for v in [
+        o.disorder_ns,
+        o.lateness_ns,
+        o.retention_ns.unwrap_or(0),
+        o.partition_ns,
+    ] {
         out.extend_from_slice(&v.to_le_bytes());
     }
     out.extend_from_slice(&(o.extra.len() as u32).to_le_bytes());
@@ -89,7 +123,12 @@ impl Entry {
                 body.extend_from_slice(&id.0.to_le_bytes());
                 5
             }
-            Entry::Object { kind, db, name, payload } => {
+            Entry::Object {
+                kind,
+                db,
+                name,
+                payload,
+            } => {
                 for part in [kind.as_bytes(), db.as_bytes(), name.as_bytes(), payload] {
                     put(&mut body, part);
                 }
@@ -136,15 +175,35 @@ impl Entry {
                     for _ in 0..count {
                         let id = ColumnId(r.u16()?);
                         let (name, data_type, role) = r.column()?;
-                        added.push(ColumnDef { id, name, data_type, role });
+                        added.push(ColumnDef {
+                            id,
+                            name,
+                            data_type,
+                            role,
+                        });
                     }
                     added
                 },
             },
-            4 => Entry::Series { stream: StreamId(r.u32()?), id: r.u32()?, key: r.bytes()?.to_vec() },
-            5 => Entry::DropStream { id: StreamId(r.u32()?) },
-            6 => Entry::Object { kind: r.string()?, db: r.string()?, name: r.string()?, payload: r.bytes()?.to_vec() },
-            7 => Entry::DropObject { kind: r.string()?, db: r.string()?, name: r.string()? },
+            4 => Entry::Series {
+                stream: StreamId(r.u32()?),
+                id: r.u32()?,
+                key: r.bytes()?.to_vec(),
+            },
+            5 => Entry::DropStream {
+                id: StreamId(r.u32()?),
+            },
+            6 => Entry::Object {
+                kind: r.string()?,
+                db: r.string()?,
+                name: r.string()?,
+                payload: r.bytes()?.to_vec(),
+            },
+            7 => Entry::DropObject {
+                kind: r.string()?,
+                db: r.string()?,
+                name: r.string()?,
+            },
             _ => return None,
         };
         r.0.is_empty().then_some((entry, whole.0))
@@ -200,7 +259,8 @@ impl<'a> Reader<'a> {
 
     fn options(&mut self) -> Option<StreamOptions> {
         let [flags] = self.array::<1>()?;
-        let (disorder_ns, lateness_ns, retention, partition_ns) = (self.i64()?, self.i64()?, self.i64()?, self.i64()?);
+        let (disorder_ns, lateness_ns, retention, partition_ns) =
+            (self.i64()?, self.i64()?, self.i64()?, self.i64()?);
         let count = self.u32()?;
         let mut extra = Vec::new();
         for _ in 0..count {
@@ -209,9 +269,17 @@ impl<'a> Reader<'a> {
         Some(StreamOptions {
             disorder_ns,
             lateness_ns,
-            late: if flags & 1 == 1 { Late::DeadLetter } else { Late::Repair },
+            late: if flags & 1 == 1 {
+                Late::DeadLetter
+            } else {
+                Late::Repair
+            },
             retention_ns: (flags & 4 != 0).then_some(retention),
-            partition_ns: if partition_ns > 0 { partition_ns } else { return None },
+            partition_ns: if partition_ns > 0 {
+                partition_ns
+            } else {
+                return None;
+            },
             merge: flags & 2 != 0,
             extra,
         })
@@ -232,16 +300,49 @@ mod tests {
         };
         let columns = vec![
             ("t".into(), DataType::Timestamp, Role::Time),
-            ("d".into(), DataType::Decimal { precision: 10, scale: 2 }, Role::Field),
+            (
+                "d".into(),
+                DataType::Decimal {
+                    precision: 10,
+                    scale: 2,
+                },
+                Role::Field,
+            ),
         ];
-        let column = ColumnDef { id: ColumnId(2), name: "h".into(), data_type: DataType::Utf8, role: Role::Tag };
+        let column = ColumnDef {
+            id: ColumnId(2),
+            name: "h".into(),
+            data_type: DataType::Utf8,
+            role: Role::Tag,
+        };
         vec![
             Entry::Database { name: "db".into() },
-            Entry::Stream { id: StreamId(4), db: "db".into(), name: "s".into(), def: StreamDef { columns, options } },
-            Entry::Columns { stream: StreamId(4), added: vec![column] },
-            Entry::Series { stream: StreamId(4), id: 0, key: vec![1, 2, 3] },
-            Entry::Object { kind: "view".into(), db: "db".into(), name: "v".into(), payload: vec![0, 255] },
-            Entry::DropObject { kind: "view".into(), db: "db".into(), name: "v".into() },
+            Entry::Stream {
+                id: StreamId(4),
+                db: "db".into(),
+                name: "s".into(),
+                def: StreamDef { columns, options },
+            },
+            Entry::Columns {
+                stream: StreamId(4),
+                added: vec![column],
+            },
+            Entry::Series {
+                stream: StreamId(4),
+                id: 0,
+                key: vec![1, 2, 3],
+            },
+            Entry::Object {
+                kind: "view".into(),
+                db: "db".into(),
+                name: "v".into(),
+                payload: vec![0, 255],
+            },
+            Entry::DropObject {
+                kind: "view".into(),
+                db: "db".into(),
+                name: "v".into(),
+            },
             Entry::DropStream { id: StreamId(4) },
         ]
     }

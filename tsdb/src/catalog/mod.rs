@@ -44,7 +44,10 @@ impl Pending {
     }
 
     pub(crate) fn columns(&self, stream: StreamId, added: &[ColumnDef]) {
-        self.push(&Entry::Columns { stream, added: added.to_vec() });
+        self.push(&Entry::Columns {
+            stream,
+            added: added.to_vec(),
+        });
     }
 
     /// Takes what is queued; only the commit thread calls it, while it builds a record.
@@ -91,8 +94,16 @@ pub struct Catalog {
 
 impl Default for Catalog {
     fn default() -> Self {
-        let names = Names { databases: vec![DEFAULT_DATABASE.into()], next_stream: 1, ..Names::default() };
-        Catalog { names: RwLock::new(names), pending: Arc::default(), version: AtomicU64::new(1) }
+        let names = Names {
+            databases: vec![DEFAULT_DATABASE.into()],
+            next_stream: 1,
+            ..Names::default()
+        };
+        Catalog {
+            names: RwLock::new(names),
+            pending: Arc::default(),
+            version: AtomicU64::new(1),
+        }
     }
 }
 
@@ -142,7 +153,11 @@ impl Catalog {
 
     /// The stream of exactly that name.
     pub fn stream(&self, db: &str, name: &str) -> Option<Arc<Stream>> {
-        self.names.read().streams.get(&(db.to_owned(), name.to_owned())).cloned()
+        self.names
+            .read()
+            .streams
+            .get(&(db.to_owned(), name.to_owned()))
+            .cloned()
     }
 
     /// The stream of that name, as an unquoted SQL name means it: the exact one, else the only one that differs in
@@ -155,8 +170,11 @@ impl Catalog {
             return Ok(Some(exact));
         }
         let names = self.names.read();
-        let mut found: Vec<&Arc<Stream>> =
-            names.by_id.values().filter(|s| s.db == db && s.name.eq_ignore_ascii_case(name)).collect();
+        let mut found: Vec<&Arc<Stream>> = names
+            .by_id
+            .values()
+            .filter(|s| s.db == db && s.name.eq_ignore_ascii_case(name))
+            .collect();
         match found.len() {
             0 | 1 => Ok(found.pop().cloned()),
             _ => Err(Error::AmbiguousName {
@@ -180,16 +198,30 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error::StreamExists`], also for a view of that name; [`Error::InvalidDefinition`].
-    pub fn create_stream(&self, db: &str, name: &str, def: &StreamDef) -> Result<Arc<Stream>, Error> {
+    pub fn create_stream(
+        &self,
+        db: &str,
+        name: &str,
+        def: &StreamDef,
+    ) -> Result<Arc<Stream>, Error> {
         let mut names = self.names.write();
         let taken = names.objects.values().any(|o| o.db == db && o.name == name);
-        if taken || names.streams.contains_key(&(db.to_owned(), name.to_owned())) {
+        if taken
+            || names
+                .streams
+                .contains_key(&(db.to_owned(), name.to_owned()))
+        {
             return Err(Error::StreamExists(name.into()));
         }
         let id = StreamId(names.next_stream);
         let stream = Arc::new(Stream::new(id, db, name, def, self.pending.clone())?);
         self.add_database(&mut names, db);
-        self.pending.push(&Entry::Stream { id, db: db.into(), name: name.into(), def: def.clone() });
+        self.pending.push(&Entry::Stream {
+            id,
+            db: db.into(),
+            name: name.into(),
+            def: def.clone(),
+        });
         add_stream(&mut names, &stream);
         self.changed();
         Ok(stream)
@@ -199,14 +231,19 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`Catalog::create_stream`].
-    pub fn ensure_stream(&self, db: &str, name: &str, make: impl FnOnce() -> StreamDef) -> Result<Arc<Stream>, Error> {
+    pub fn ensure_stream(
+        &self,
+        db: &str,
+        name: &str,
+        make: impl FnOnce() -> StreamDef,
+    ) -> Result<Arc<Stream>, Error> {
         if let Some(stream) = self.stream(db, name) {
             return Ok(stream);
         }
         match self.create_stream(db, name, &make()) {
-            Err(Error::StreamExists(_)) => {
-                self.stream(db, name).ok_or_else(|| Error::StreamExists(format!("{name}\", a view, \"{db}")))
-            }
+            Err(Error::StreamExists(_)) => self
+                .stream(db, name)
+                .ok_or_else(|| Error::StreamExists(format!("{name}\", a view, \"{db}"))),
             other => other,
         }
     }
@@ -229,7 +266,13 @@ impl Catalog {
 
     /// The objects of a kind, by database and name.
     pub fn objects(&self, kind: &str) -> Vec<Object> {
-        self.names.read().objects.values().filter(|o| o.kind == kind).cloned().collect()
+        self.names
+            .read()
+            .objects
+            .values()
+            .filter(|o| o.kind == kind)
+            .cloned()
+            .collect()
     }
 
     /// Keeps an object, in place of one of the same kind, database and name.
@@ -241,17 +284,28 @@ impl Catalog {
             name: object.name.clone(),
             payload: object.payload.clone(),
         });
-        names.objects.insert((object.kind.clone(), object.db.clone(), object.name.clone()), object);
+        names.objects.insert(
+            (object.kind.clone(), object.db.clone(), object.name.clone()),
+            object,
+        );
         self.changed();
     }
 
     /// Forgets an object; false when there was none.
     pub fn drop_object(&self, kind: &str, db: &str, name: &str) -> bool {
         let mut names = self.names.write();
-        if names.objects.remove(&(kind.into(), db.into(), name.into())).is_none() {
+        if names
+            .objects
+            .remove(&(kind.into(), db.into(), name.into()))
+            .is_none()
+        {
             return false;
         }
-        self.pending.push(&Entry::DropObject { kind: kind.into(), db: db.into(), name: name.into() });
+        self.pending.push(&Entry::DropObject {
+            kind: kind.into(),
+            db: db.into(),
+            name: name.into(),
+        });
         self.changed();
         true
     }
@@ -287,26 +341,45 @@ impl Catalog {
                 if id.0 < names.next_stream {
                     return true;
                 }
-                let Ok(stream) = Stream::new(id, &db, &name, &def, self.pending.clone()) else { return false };
+                let Ok(stream) = Stream::new(id, &db, &name, &def, self.pending.clone()) else {
+                    return false;
+                };
                 add_stream(&mut names, &Arc::new(stream));
                 true
             }
-            Entry::Columns { stream, added } => {
-                names.by_id.get(&stream).is_none_or(|s| s.restore_columns(added))
-            }
-            Entry::Series { stream, id, key } => {
-                names.by_id.get(&stream).is_none_or(|s| s.series().restore(id, &key))
-            }
+            Entry::Columns { stream, added } => names
+                .by_id
+                .get(&stream)
+                .is_none_or(|s| s.restore_columns(added)),
+            Entry::Series { stream, id, key } => names
+                .by_id
+                .get(&stream)
+                .is_none_or(|s| s.series().restore(id, &key)),
             Entry::DropStream { id } => {
                 if let Some(stream) = names.by_id.remove(&id) {
-                    names.streams.remove(&(stream.db.clone(), stream.name.clone()));
+                    names
+                        .streams
+                        .remove(&(stream.db.clone(), stream.name.clone()));
                     stream.mark_dropped();
                 }
                 true
             }
-            Entry::Object { kind, db, name, payload } => {
+            Entry::Object {
+                kind,
+                db,
+                name,
+                payload,
+            } => {
                 let key = (kind.clone(), db.clone(), name.clone());
-                names.objects.insert(key, Object { kind, db, name, payload });
+                names.objects.insert(
+                    key,
+                    Object {
+                        kind,
+                        db,
+                        name,
+                        payload,
+                    },
+                );
                 true
             }
             Entry::DropObject { kind, db, name } => {
@@ -319,7 +392,9 @@ impl Catalog {
 
 fn add_stream(names: &mut Names, stream: &Arc<Stream>) {
     names.next_stream = stream.id.0 + 1;
-    names.streams.insert((stream.db.clone(), stream.name.clone()), stream.clone());
+    names
+        .streams
+        .insert((stream.db.clone(), stream.name.clone()), stream.clone());
     names.by_id.insert(stream.id, stream.clone());
 }
 
@@ -328,6 +403,9 @@ fn add_stream(names: &mut Names, stream: &Arc<Stream>) {
 pub fn line_protocol_stream() -> StreamDef {
     StreamDef {
         columns: vec![("time".into(), DataType::Timestamp, Role::Time)],
-        options: StreamOptions { merge: true, ..StreamOptions::default() },
+        options: StreamOptions {
+            merge: true,
+            ..StreamOptions::default()
+        },
     }
 }

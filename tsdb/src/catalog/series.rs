@@ -42,7 +42,12 @@ pub struct SeriesSet {
 impl SeriesSet {
     /// The set of those ids.
     pub fn of(ids: impl IntoIterator<Item = u32>) -> SeriesSet {
-        let mut set = SeriesSet { words: Vec::new(), min: u32::MAX, max: 0, len: 0 };
+        let mut set = SeriesSet {
+            words: Vec::new(),
+            min: u32::MAX,
+            max: 0,
+            len: 0,
+        };
         for id in ids {
             let word = id as usize / 64;
             if word >= set.words.len() {
@@ -61,7 +66,9 @@ impl SeriesSet {
     #[inline]
     #[must_use]
     pub fn contains(&self, id: u32) -> bool {
-        self.words.get(id as usize / 64).is_some_and(|w| w >> (id % 64) & 1 == 1)
+        self.words
+            .get(id as usize / 64)
+            .is_some_and(|w| w >> (id % 64) & 1 == 1)
     }
 
     /// Whether any id of `[min, max]` is in the set.
@@ -79,10 +86,11 @@ impl SeriesSet {
 
     /// The ids, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        self.words
-            .iter()
-            .enumerate()
-            .flat_map(|(i, w)| (0..64).filter(move |b| w >> b & 1 == 1).map(move |b| i as u32 * 64 + b))
+        self.words.iter().enumerate().flat_map(|(i, w)| {
+            (0..64)
+                .filter(move |b| w >> b & 1 == 1)
+                .map(move |b| i as u32 * 64 + b)
+        })
     }
 
     /// How many ids.
@@ -98,10 +106,13 @@ impl SeriesSet {
     }
 }
 
+/// The codes of a tag's values.
+type CodeOf = HashMap<Arc<str>, u32, ahash::RandomState>;
+
 #[derive(Default)]
 struct Inner {
     by_key: HashMap<Box<[u8]>, u32, ahash::RandomState>,
-    tags: Vec<(ColumnId, Arc<TagColumn>, HashMap<Arc<str>, u32, ahash::RandomState>)>,
+    tags: Vec<(ColumnId, Arc<TagColumn>, CodeOf)>,
     len: u32,
 }
 
@@ -131,7 +142,10 @@ fn tags_of(mut key: &[u8]) -> Option<Vec<(ColumnId, &str)>> {
         let (head, rest) = key.split_at_checked(6)?;
         let len = u32::from_le_bytes([head[2], head[3], head[4], head[5]]) as usize;
         let (value, rest) = rest.split_at_checked(len)?;
-        tags.push((ColumnId(u16::from_le_bytes([head[0], head[1]])), std::str::from_utf8(value).ok()?));
+        tags.push((
+            ColumnId(u16::from_le_bytes([head[0], head[1]])),
+            std::str::from_utf8(value).ok()?,
+        ));
         key = rest;
     }
     Some(tags)
@@ -139,7 +153,11 @@ fn tags_of(mut key: &[u8]) -> Option<Vec<(ColumnId, &str)>> {
 
 impl SeriesTable {
     pub(crate) fn new(stream: StreamId, pending: Arc<Pending>) -> SeriesTable {
-        SeriesTable { stream, inner: RwLock::default(), pending }
+        SeriesTable {
+            stream,
+            inner: RwLock::default(),
+            pending,
+        }
     }
 
     /// The id of a combination of tag values, new if need be. `tags` are sorted by column id, without duplicates.
@@ -165,7 +183,9 @@ impl SeriesTable {
         if id < inner.len {
             return true;
         }
-        let Some(tags) = tags_of(key).filter(|_| id == inner.len) else { return false };
+        let Some(tags) = tags_of(key).filter(|_| id == inner.len) else {
+            return false;
+        };
         insert(&mut inner, key.to_vec(), &tags);
         true
     }
@@ -183,7 +203,11 @@ impl SeriesTable {
     /// A tag's codes and values as of now; ids that come later are not in it.
     pub fn tag_codes(&self, tag: ColumnId) -> Arc<TagColumn> {
         let inner = self.inner.read();
-        inner.tags.iter().find(|t| t.0 == tag).map_or_else(Arc::default, |t| t.1.clone())
+        inner
+            .tags
+            .iter()
+            .find(|t| t.0 == tag)
+            .map_or_else(Arc::default, |t| t.1.clone())
     }
 
     /// The value of a series' tag.
@@ -204,7 +228,8 @@ impl SeriesTable {
     #[cfg(test)]
     pub(crate) fn for_each_key(&self, mut f: impl FnMut(u32, &[u8])) {
         let inner = self.inner.read();
-        let mut keys: Vec<(&u32, &Box<[u8]>)> = inner.by_key.iter().map(|(k, id)| (id, k)).collect();
+        let mut keys: Vec<(&u32, &Box<[u8]>)> =
+            inner.by_key.iter().map(|(k, id)| (id, k)).collect();
         keys.sort_unstable();
         keys.into_iter().for_each(|(id, key)| f(*id, key));
     }

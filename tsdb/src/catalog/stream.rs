@@ -1,7 +1,7 @@
 //! A stream: its columns, options and series.
 
-use crate::catalog::{Pending, SeriesTable};
 use crate::Error;
+use crate::catalog::{Pending, SeriesTable};
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,25 +83,42 @@ fn check(name: &str, data_type: DataType, role: Role) -> Result<(), Error> {
     let bad = |why: &str| Err(Error::InvalidDefinition(format!("column \"{name}\" {why}")));
     match (role, data_type) {
         _ if name.is_empty() || name.len() > 65_535 => bad("needs a name of 1 to 65535 bytes"),
-        (Role::Time, t) if t != DataType::Timestamp => bad("is the event time and must be a TIMESTAMP"),
+        (Role::Time, t) if t != DataType::Timestamp => {
+            bad("is the event time and must be a TIMESTAMP")
+        }
         (Role::Tag, t) if t != DataType::Utf8 => bad("is a tag and must be a STRING"),
         _ => Ok(()),
     }
 }
 
 impl Stream {
-    pub(crate) fn new(id: StreamId, db: &str, name: &str, def: &StreamDef, pending: Arc<Pending>) -> Result<Stream, Error> {
+    pub(crate) fn new(
+        id: StreamId,
+        db: &str,
+        name: &str,
+        def: &StreamDef,
+        pending: Arc<Pending>,
+    ) -> Result<Stream, Error> {
         let mut columns: Vec<ColumnDef> = Vec::with_capacity(def.columns.len());
         for (i, (column, data_type, role)) in def.columns.iter().enumerate() {
             check(column, *data_type, *role)?;
             if columns.iter().any(|c| c.name == *column) {
-                return Err(Error::InvalidDefinition(format!("column \"{column}\" is declared twice")));
+                return Err(Error::InvalidDefinition(format!(
+                    "column \"{column}\" is declared twice"
+                )));
             }
             let id = column_id(i)?;
-            columns.push(ColumnDef { id, name: column.clone(), data_type: *data_type, role: *role });
+            columns.push(ColumnDef {
+                id,
+                name: column.clone(),
+                data_type: *data_type,
+                role: *role,
+            });
         }
         if columns.iter().filter(|c| c.role == Role::Time).count() != 1 {
-            return Err(Error::InvalidDefinition(format!("stream \"{name}\" needs exactly one event-time column")));
+            return Err(Error::InvalidDefinition(format!(
+                "stream \"{name}\" needs exactly one event-time column"
+            )));
         }
         Ok(Stream {
             id,
@@ -149,7 +166,10 @@ impl Stream {
                         return Err(Error::TypeConflict {
                             column: (*name).into(),
                             have: format!("a {} column", role(c.role)),
-                            got: format!("a {} column", role(wanted.iter().find(|w| w.0 == *name).map_or(c.role, |w| w.2))),
+                            got: format!(
+                                "a {} column",
+                                role(wanted.iter().find(|w| w.0 == *name).map_or(c.role, |w| w.2))
+                            ),
                         });
                     }
                     Some(c) if c.data_type != *data_type => {
@@ -172,10 +192,17 @@ impl Stream {
             if columns.iter().all(|c| c.name != *name) {
                 check(name, *data_type, *role)?;
                 if *role == Role::Time {
-                    return Err(Error::InvalidDefinition("a stream has one event-time column".into()));
+                    return Err(Error::InvalidDefinition(
+                        "a stream has one event-time column".into(),
+                    ));
                 }
                 let id = column_id(columns.len())?;
-                columns.push(ColumnDef { id, name: (*name).into(), data_type: *data_type, role: *role });
+                columns.push(ColumnDef {
+                    id,
+                    name: (*name).into(),
+                    data_type: *data_type,
+                    role: *role,
+                });
             }
         }
         // Queued for the log before the schema is visible: see `Pending`.

@@ -36,14 +36,23 @@ const IDLE: Duration = Duration::from_millis(10);
 
 impl Committer {
     pub(crate) fn new(log: Log, shared: Arc<Shared>) -> Committer {
-        Committer { log, shared, in_flight: VecDeque::new(), poisoned: None }
+        Committer {
+            log,
+            shared,
+            in_flight: VecDeque::new(),
+            poisoned: None,
+        }
     }
 
     /// Serves the queue until it is closed and empty, then closes the log.
     pub(crate) fn run(mut self) {
         loop {
             let room = self.log.groups_in_flight() < 2;
-            let (waiting, closed) = if room { self.shared.queue.take() } else { (Vec::new(), false) };
+            let (waiting, closed) = if room {
+                self.shared.queue.take()
+            } else {
+                (Vec::new(), false)
+            };
             let idle = waiting.is_empty() && self.in_flight.is_empty();
             if idle && closed {
                 break;
@@ -72,12 +81,15 @@ impl Committer {
     /// Appends the requests as one commit and starts writing it.
     pub(crate) fn take(&mut self, waiting: Vec<Waiting>) {
         if let Some(error) = self.poisoned.clone() {
-            waiting.into_iter().for_each(|(_, done)| done(Err(error.clone())));
+            waiting
+                .into_iter()
+                .for_each(|(_, done)| done(Err(error.clone())));
             return;
         }
         let taken_ns = self.shared.clock.monotonic_ns();
         let wall_ns = self.shared.clock.wall_ns();
-        let (mut batches, mut small): (Vec<Arc<Batch>>, Vec<BatchBuilder>) = (Vec::new(), Vec::new());
+        let (mut batches, mut small): (Vec<Arc<Batch>>, Vec<BatchBuilder>) =
+            (Vec::new(), Vec::new());
         let (mut dones, mut tick) = (Vec::with_capacity(waiting.len()), false);
         for (request, done) in waiting {
             tick |= request.tick;
@@ -89,7 +101,12 @@ impl Committer {
                 }
             }
         }
-        batches.extend(small.into_iter().filter_map(BatchBuilder::finish).map(Arc::new));
+        batches.extend(
+            small
+                .into_iter()
+                .filter_map(BatchBuilder::finish)
+                .map(Arc::new),
+        );
         // Taken after the requests: whatever ids their rows use were queued before the rows were.
         let catalog = self.shared.catalog.pending().take();
         let tenant = TenantId(0);
@@ -106,8 +123,18 @@ impl Committer {
         });
         match appended {
             Ok(lsn) => {
-                let commit = Arc::new(Commit { lsn, wall_ns, batches, tick });
-                self.in_flight.push_back(InFlight { commit, catalog, done: dones, taken_ns });
+                let commit = Arc::new(Commit {
+                    lsn,
+                    wall_ns,
+                    batches,
+                    tick,
+                });
+                self.in_flight.push_back(InFlight {
+                    commit,
+                    catalog,
+                    done: dones,
+                    taken_ns,
+                });
                 if let Err(error) = self.log.flush() {
                     self.poison(&error);
                 }
@@ -181,26 +208,53 @@ impl Committer {
             self.shared.prepare_signal.request();
         }
         self.shared.metrics.wal_bytes.store(used, Ordering::Relaxed);
-        self.shared.metrics.wal_ready_bytes.store(ready, Ordering::Relaxed);
+        self.shared
+            .metrics
+            .wal_ready_bytes
+            .store(ready, Ordering::Relaxed);
     }
 
     fn publish(&mut self, durable: Lsn) {
-        while self.in_flight.front().is_some_and(|f| f.commit.lsn <= durable) {
-            let Some(InFlight { commit, catalog, done, taken_ns }) = self.in_flight.pop_front() else { break };
+        while self
+            .in_flight
+            .front()
+            .is_some_and(|f| f.commit.lsn <= durable)
+        {
+            let Some(InFlight {
+                commit,
+                catalog,
+                done,
+                taken_ns,
+            }) = self.in_flight.pop_front()
+            else {
+                break;
+            };
             {
                 let mut published = self.shared.published.lock();
                 let grown = published.add(&self.shared.catalog, &commit);
                 // Wrapping: a negative growth is subtracted. Under the lock, so that a flush never takes off more.
-                self.shared.metrics.head_bytes.fetch_add(grown as u64, Ordering::Relaxed);
+                self.shared
+                    .metrics
+                    .head_bytes
+                    .fetch_add(grown as u64, Ordering::Relaxed);
                 published.catalog_log.extend_from_slice(&catalog);
-                published.observers.iter().for_each(|o| o.on_commit(&commit));
+                published
+                    .observers
+                    .iter()
+                    .for_each(|o| o.on_commit(&commit));
             }
             let m = &self.shared.metrics;
             m.published.store(commit.lsn.0, Ordering::Release);
             m.commits.fetch_add(1, Ordering::Relaxed);
             m.requests.fetch_add(done.len() as u64, Ordering::Relaxed);
-            m.rows.fetch_add(commit.batches.iter().map(|b| b.rows as u64).sum(), Ordering::Relaxed);
-            m.commit_ns.fetch_add(self.shared.clock.monotonic_ns().saturating_sub(taken_ns), Ordering::Relaxed);
+            m.rows.fetch_add(
+                commit.batches.iter().map(|b| b.rows as u64).sum(),
+                Ordering::Relaxed,
+            );
+            m.commit_ns.fetch_add(
+                self.shared.clock.monotonic_ns().saturating_sub(taken_ns),
+                Ordering::Relaxed,
+            );
             done.into_iter().for_each(|done| done(Ok(commit.lsn)));
         }
         if self.shared.wants_flush() {

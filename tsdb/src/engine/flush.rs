@@ -18,7 +18,16 @@ const SEGMENTS: &str = "segments";
 /// Directory of catalog files.
 const CATALOG: &str = "catalog";
 /// Which files are the manifest's to name, and its to remove when nothing does.
-pub(crate) const OWNED: [Owned; 2] = [Owned { dir: SEGMENTS, suffix: ".seg" }, Owned { dir: CATALOG, suffix: ".cat" }];
+pub(crate) const OWNED: [Owned; 2] = [
+    Owned {
+        dir: SEGMENTS,
+        suffix: ".seg",
+    },
+    Owned {
+        dir: CATALOG,
+        suffix: ".cat",
+    },
+];
 
 /// First bytes of a catalog file.
 const CATALOG_MAGIC: [u8; 8] = *b"TDMLCAT\n";
@@ -47,7 +56,11 @@ pub(crate) struct Flusher {
 
 impl Flusher {
     pub(crate) fn new(shared: Arc<Shared>, manifest: Manifest) -> Flusher {
-        Flusher { shared, manifest, frozen: None }
+        Flusher {
+            shared,
+            manifest,
+            frozen: None,
+        }
     }
 
     /// Serves flush requests until there are no more.
@@ -72,13 +85,19 @@ impl Flusher {
             let heads = std::mem::take(&mut published.version.heads);
             let catalog = std::mem::take(&mut published.catalog_log);
             published.version.frozen = heads.clone();
-            self.frozen = Some(Frozen { lsn: published.version.lsn, heads, catalog });
+            self.frozen = Some(Frozen {
+                lsn: published.version.lsn,
+                heads,
+                catalog,
+            });
         }
         self.write_frozen()
     }
 
     fn write_frozen(&mut self) -> Result<(), Error> {
-        let Some(frozen) = &self.frozen else { return Ok(()) };
+        let Some(frozen) = &self.frozen else {
+            return Ok(());
+        };
         if frozen.lsn.0 <= self.shared.flushed.load(Ordering::Acquire) {
             self.shared.published.lock().version.frozen = Arc::default();
             self.frozen = None;
@@ -92,14 +111,21 @@ impl Flusher {
         for group in portions(&frozen.heads) {
             let mut builder = SegmentBuilder::new(next);
             for (stream, batches) in &group {
-                let Some(stream) = self.shared.catalog.stream_by_id(*stream) else { continue };
+                let Some(stream) = self.shared.catalog.stream_by_id(*stream) else {
+                    continue;
+                };
                 let schema = stream.schema();
                 let type_of = |id: tsdb_types::ColumnId| {
-                    schema.columns.get(usize::from(id.0)).map_or(DataType::Int64, |c| c.data_type)
+                    schema
+                        .columns
+                        .get(usize::from(id.0))
+                        .map_or(DataType::Int64, |c| c.data_type)
                 };
                 builder.add(stream.id, stream.options.partition_ns, batches, &type_of);
             }
-            let Some((meta, data)) = builder.finish() else { continue };
+            let Some((meta, data)) = builder.finish() else {
+                continue;
+            };
             let name = format!("{SEGMENTS}/{}", file_name(next));
             self.write_file(&name, &data)?;
             edits.push(Edit::AddSegment(SegmentEntry {
@@ -136,7 +162,10 @@ impl Flusher {
         let m = &self.shared.metrics;
         m.head_bytes.fetch_sub(bytes, Ordering::Relaxed);
         m.flushes.fetch_add(1, Ordering::Relaxed);
-        m.flush_ns.fetch_add(self.shared.clock.monotonic_ns().saturating_sub(started), Ordering::Relaxed);
+        m.flush_ns.fetch_add(
+            self.shared.clock.monotonic_ns().saturating_sub(started),
+            Ordering::Relaxed,
+        );
         self.frozen = None;
         Ok(())
     }
@@ -158,7 +187,10 @@ impl Flusher {
     }
 
     fn sync_dir(&self, dir: &str) -> Result<(), Error> {
-        self.shared.disk.sync_dir(dir).map_err(|e| Error::io(format!("sync the directory {dir}"), &e))
+        self.shared
+            .disk
+            .sync_dir(dir)
+            .map_err(|e| Error::io(format!("sync the directory {dir}"), &e))
     }
 }
 
@@ -177,7 +209,9 @@ fn portions(heads: &Heads) -> Vec<Portion> {
             }
             bytes += batch.byte_len();
             // There is always a last portion: the list begins with one and only grows.
-            let Some(portion) = portions.last_mut() else { continue };
+            let Some(portion) = portions.last_mut() else {
+                continue;
+            };
             match portion.last_mut() {
                 Some((last, batches)) if *last == id => batches.push(batch),
                 _ => portion.push((id, vec![batch])),
@@ -188,15 +222,19 @@ fn portions(heads: &Heads) -> Vec<Portion> {
 }
 
 pub(crate) fn open_segment(shared: &Shared, meta: SegmentMeta) -> Segment {
-    let (disk, name) = (shared.disk.clone(), format!("{SEGMENTS}/{}", file_name(meta.id)));
+    let (disk, name) = (
+        shared.disk.clone(),
+        format!("{SEGMENTS}/{}", file_name(meta.id)),
+    );
     Segment::new(meta, Box::new(move || disk.open(&name)?.map()))
 }
 
 /// Makes the directories that flushes write to.
 pub(crate) fn create_dirs(disk: &dyn crate::io::Disk) -> Result<(), Error> {
-    [SEGMENTS, CATALOG]
-        .iter()
-        .try_for_each(|dir| disk.create_dir(dir).map_err(|e| Error::io(format!("make the directory {dir}"), &e)))
+    [SEGMENTS, CATALOG].iter().try_for_each(|dir| {
+        disk.create_dir(dir)
+            .map_err(|e| Error::io(format!("make the directory {dir}"), &e))
+    })
 }
 
 fn catalog_file(lsn: Lsn, entries: &[u8]) -> Vec<u8> {
@@ -222,9 +260,19 @@ fn catalog_checksum(header: &[u8], entries: &[u8]) -> u32 {
 ///
 /// # Errors
 /// [`Error::Corrupt`] for bytes that are not what was written.
-pub(crate) fn read_catalog_file<'a>(name: &str, lsn: Lsn, bytes: &'a [u8]) -> Result<&'a [u8], Error> {
-    let damaged = |what| Error::Corrupt { file: name.into(), what, offset: 0 };
-    let (header, entries) = bytes.split_at_checked(CATALOG_HEADER).ok_or_else(|| damaged("length"))?;
+pub(crate) fn read_catalog_file<'a>(
+    name: &str,
+    lsn: Lsn,
+    bytes: &'a [u8],
+) -> Result<&'a [u8], Error> {
+    let damaged = |what| Error::Corrupt {
+        file: name.into(),
+        what,
+        offset: 0,
+    };
+    let (header, entries) = bytes
+        .split_at_checked(CATALOG_HEADER)
+        .ok_or_else(|| damaged("length"))?;
     let (fields, crc) = header.split_at(CATALOG_HEADER - 4);
     if crc != catalog_checksum(fields, entries).to_le_bytes() {
         return Err(damaged("catalog"));

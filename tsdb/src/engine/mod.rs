@@ -12,10 +12,10 @@ pub use request::{Commit, CommitObserver, Done, Request, Rows, SEAL_ROWS};
 pub use shared::EngineMetrics;
 pub use state::Snapshot;
 
+use crate::Error;
 use crate::catalog::Catalog;
 use crate::clock::{Clock, SystemClock};
 use crate::io::{Disk, IoKind, open_disk};
-use crate::Error;
 use crate::wal::LogConfig;
 use parking_lot::Mutex;
 use recover::{Parts, prepare};
@@ -86,13 +86,29 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::open`].
-    pub fn open_on(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, config: &EngineConfig) -> Result<Engine, Error> {
-        let Parts { shared, committer, flusher, preparer, replay } = Parts::recover(disk, clock, config)?;
-        let inner = Inner { shared: shared.clone(), threads: Mutex::default(), replay: Mutex::new(replay) };
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        config: &EngineConfig,
+    ) -> Result<Engine, Error> {
+        let Parts {
+            shared,
+            committer,
+            flusher,
+            preparer,
+            replay,
+        } = Parts::recover(disk, clock, config)?;
+        let inner = Inner {
+            shared: shared.clone(),
+            threads: Mutex::default(),
+            replay: Mutex::new(replay),
+        };
         inner.spawn("commit", move || committer.run())?;
         inner.spawn("flush", move || flusher.run())?;
         inner.spawn("prepare", move || prepare(&shared, &preparer))?;
-        Ok(Engine { inner: Arc::new(inner) })
+        Ok(Engine {
+            inner: Arc::new(inner),
+        })
     }
 
     fn shared(&self) -> &Shared {
@@ -133,12 +149,21 @@ impl Engine {
             return Ok(());
         }
         let shared = self.shared();
-        let (head, queued) = (shared.metrics.head_bytes.load(Ordering::Relaxed), shared.queue.bytes());
+        let (head, queued) = (
+            shared.metrics.head_bytes.load(Ordering::Relaxed),
+            shared.queue.bytes(),
+        );
         if head + queued >= shared.head_bound {
-            return Err(Error::Overloaded { used: head + queued, bound: shared.head_bound });
+            return Err(Error::Overloaded {
+                used: head + queued,
+                bound: shared.head_bound,
+            });
         }
         if queued >= QUEUE_BYTES {
-            return Err(Error::Overloaded { used: queued, bound: QUEUE_BYTES });
+            return Err(Error::Overloaded {
+                used: queued,
+                bound: QUEUE_BYTES,
+            });
         }
         Ok(())
     }
@@ -146,7 +171,8 @@ impl Engine {
     /// How full the head is, 0 to 1 and above.
     #[must_use]
     pub fn pressure(&self) -> f64 {
-        let head = self.shared().metrics.head_bytes.load(Ordering::Relaxed) + self.shared().queue.bytes();
+        let head =
+            self.shared().metrics.head_bytes.load(Ordering::Relaxed) + self.shared().queue.bytes();
         head as f64 / self.shared().head_bound as f64
     }
 
@@ -162,7 +188,10 @@ impl Engine {
 
     /// Commits a request; the future is ready when it is durable and visible. The request is handed over at once, also
     /// if the future is never polled.
-    pub fn commit_async(&self, request: Request) -> impl Future<Output = Result<Lsn, Error>> + Send + use<> {
+    pub fn commit_async(
+        &self,
+        request: Request,
+    ) -> impl Future<Output = Result<Lsn, Error>> + Send + use<> {
         let (sender, receiver) = oneshot::channel();
         self.submit(request, Box::new(move |result| sender.send(result)));
         receiver
@@ -190,7 +219,11 @@ impl Engine {
     }
 
     /// Lets an observer follow the log from the current LSN on, after running `f` at exactly that point.
-    pub fn attach<R>(&self, observer: Arc<dyn CommitObserver>, f: impl FnOnce(&Snapshot) -> R) -> R {
+    pub fn attach<R>(
+        &self,
+        observer: Arc<dyn CommitObserver>,
+        f: impl FnOnce(&Snapshot) -> R,
+    ) -> R {
         let mut published = self.shared().published.lock();
         let snapshot = Snapshot::new(published.version.clone(), self.shared().catalog.clone());
         let result = f(&snapshot);
@@ -246,14 +279,26 @@ impl Engine {
         };
         for dir in ["manifest", "catalog"] {
             // A directory that can't be listed now counts as empty; the next look will tell.
-            stats.index_bytes += self.disk().list(dir).map_or(0, |files| files.iter().map(|f| f.len).sum());
+            stats.index_bytes += self
+                .disk()
+                .list(dir)
+                .map_or(0, |files| files.iter().map(|f| f.len).sum());
         }
         let snapshot = Snapshot::new(version.clone(), self.catalog().clone());
         for stream in self.catalog().streams() {
-            let stored = version.segments.iter().flat_map(|s| &s.meta.streams).filter(|s| s.stream == stream.id);
+            let stored = version
+                .segments
+                .iter()
+                .flat_map(|s| &s.meta.streams)
+                .filter(|s| s.stream == stream.id);
             let (rows, bytes) = stored.fold((0, 0), |(r, b), s| (r + s.rows, b + s.bytes));
             let all = snapshot.row_count(stream.id);
-            stats.streams.push(StreamStorage { stream: stream.id, rows: all, bytes, head_rows: all - rows });
+            stats.streams.push(StreamStorage {
+                stream: stream.id,
+                rows: all,
+                bytes,
+                head_rows: all - rows,
+            });
         }
         stats
     }
@@ -273,7 +318,9 @@ impl Engine {
 impl Inner {
     fn spawn(&self, name: &str, f: impl FnOnce() + Send + 'static) -> Result<(), Error> {
         let thread = std::thread::Builder::new().name(name.into()).spawn(f);
-        self.threads.lock().push(thread.map_err(|e| Error::io(format!("start the {name} thread"), &e))?);
+        self.threads
+            .lock()
+            .push(thread.map_err(|e| Error::io(format!("start the {name} thread"), &e))?);
         Ok(())
     }
 

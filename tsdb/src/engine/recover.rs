@@ -1,11 +1,11 @@
 //! Opening a database: manifest and catalog files, then the log behind them. No segment body is read.
 
+use super::EngineConfig;
 use super::committer::Committer;
 use super::flush::{self, Flusher};
 use super::request::Commit;
 use super::shared::{EngineMetrics, RequestQueue, Shared, Signal};
 use super::state::Published;
-use super::EngineConfig;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::io::Disk;
@@ -41,12 +41,18 @@ impl Parts {
             tracing::error!(damage, "the manifest is damaged; what can be read is kept");
         }
         for file in &report.quarantined {
-            tracing::error!(file.name, file.reason, "a file of the database can't be used");
+            tracing::error!(
+                file.name,
+                file.reason,
+                "a file of the database can't be used"
+            );
         }
         let state = manifest.state();
         let flushed = state.flushed;
         restore_catalog(disk.as_ref(), &catalog, &manifest)?;
-        let log_config = LogConfig { file_bytes: config.wal_file_bytes };
+        let log_config = LogConfig {
+            file_bytes: config.wal_file_bytes,
+        };
         let (recovered, log) = wal::recover(&disk, &clock, log_config, flushed)?;
         for damage in recovered.damage() {
             tracing::error!(?damage, "the log is damaged; what can be read is kept");
@@ -55,7 +61,11 @@ impl Parts {
         for record in recovered.records() {
             // What a flush has saved is in a catalog file already.
             let mut saved = Vec::new();
-            let entries = if record.lsn > flushed { &mut published.catalog_log } else { &mut saved };
+            let entries = if record.lsn > flushed {
+                &mut published.catalog_log
+            } else {
+                &mut saved
+            };
             let commit = Arc::new(restore(&catalog, &record, entries)?);
             if commit.lsn > flushed {
                 head_bytes += published.add(&catalog, &commit);
@@ -80,13 +90,25 @@ impl Parts {
         });
         let mut segments = Vec::with_capacity(state.segments.len());
         for entry in state.segments.values() {
-            let damaged = || Error::Corrupt { file: "manifest".into(), what: "segment entry", offset: entry.id.0 };
-            let meta = SegmentMeta::decode(&entry.meta).filter(|m| m.id == entry.id).ok_or_else(damaged)?;
+            let damaged = || Error::Corrupt {
+                file: "manifest".into(),
+                what: "segment entry",
+                offset: entry.id.0,
+            };
+            let meta = SegmentMeta::decode(&entry.meta)
+                .filter(|m| m.id == entry.id)
+                .ok_or_else(damaged)?;
             segments.push(Arc::new(flush::open_segment(&shared, meta)));
         }
         shared.published.lock().version.segments = Arc::new(segments);
-        shared.metrics.head_bytes.store(head_bytes as u64, Ordering::Relaxed);
-        shared.metrics.published.store(log.last_lsn().max(flushed).0, Ordering::Release);
+        shared
+            .metrics
+            .head_bytes
+            .store(head_bytes as u64, Ordering::Relaxed);
+        shared
+            .metrics
+            .published
+            .store(log.last_lsn().max(flushed).0, Ordering::Release);
         shared.queue.set_waker(log.waker());
         Ok(Parts {
             preparer: log.preparer(),
@@ -99,13 +121,25 @@ impl Parts {
 }
 
 fn restore_catalog(disk: &dyn Disk, catalog: &Catalog, manifest: &Manifest) -> Result<(), Error> {
-    let mut files: Vec<_> = manifest.state().files.values().filter(|f| f.kind == FileKind::CATALOG).collect();
+    let mut files: Vec<_> = manifest
+        .state()
+        .files
+        .values()
+        .filter(|f| f.kind == FileKind::CATALOG)
+        .collect();
     files.sort_by_key(|f| f.lsn);
     for file in files {
         let context = |e: std::io::Error| Error::io(format!("read {}", file.name), &e);
-        let bytes = disk.open(&file.name).and_then(|f| f.map()).map_err(context)?;
+        let bytes = disk
+            .open(&file.name)
+            .and_then(|f| f.map())
+            .map_err(context)?;
         let entries = flush::read_catalog_file(&file.name, file.lsn, &bytes)?;
-        let damaged = |at| Error::Corrupt { file: file.name.clone(), what: "catalog entry", offset: at as u64 };
+        let damaged = |at| Error::Corrupt {
+            file: file.name.clone(),
+            what: "catalog entry",
+            offset: at as u64,
+        };
         catalog.restore(entries).map_err(damaged)?;
     }
     Ok(())
@@ -124,19 +158,28 @@ pub(crate) fn prepare(shared: &Shared, preparer: &Preparer) {
 
 /// A commit from its log record; its catalog entries take effect and are appended to `catalog_log`.
 fn restore(catalog: &Catalog, record: &Record, catalog_log: &mut Vec<u8>) -> Result<Commit, Error> {
-    let damaged = |what, offset| Error::Corrupt { file: format!("log record {}", record.lsn), what, offset };
+    let damaged = |what, offset| Error::Corrupt {
+        file: format!("log record {}", record.lsn),
+        what,
+        offset,
+    };
     let (mut batches, mut tick) = (Vec::new(), false);
     for section in record.sections() {
         match section.kind {
             SectionKind::CATALOG => {
-                catalog.restore(&section.payload).map_err(|at| damaged("catalog entry", at as u64))?;
+                catalog
+                    .restore(&section.payload)
+                    .map_err(|at| damaged("catalog entry", at as u64))?;
                 catalog_log.extend_from_slice(&section.payload);
             }
             SectionKind::ROWS => {
                 let mut pos = 0;
-                let batch = Batch::decode(&section.payload, &mut pos).map_err(|_| damaged("batch", pos as u64))?;
+                let batch = Batch::decode(&section.payload, &mut pos)
+                    .map_err(|_| damaged("batch", pos as u64))?;
                 let known = |b: &Batch| -> bool {
-                    let columns = catalog.stream_by_id(b.stream).map_or(usize::MAX, |s| s.schema().columns.len());
+                    let columns = catalog
+                        .stream_by_id(b.stream)
+                        .map_or(usize::MAX, |s| s.schema().columns.len());
                     b.columns.iter().all(|c| usize::from(c.0.0) < columns)
                 };
                 if !known(&batch) {
@@ -148,6 +191,10 @@ fn restore(catalog: &Catalog, record: &Record, catalog_log: &mut Vec<u8>) -> Res
             _ => return Err(damaged("section kind", 0)),
         }
     }
-    Ok(Commit { lsn: record.lsn, wall_ns: record.wall_ns, batches, tick })
+    Ok(Commit {
+        lsn: record.lsn,
+        wall_ns: record.wall_ns,
+        batches,
+        tick,
+    })
 }
-

@@ -59,15 +59,24 @@ fn host_of(request: i64, row: i64) -> String {
 
 impl EngineSystem {
     fn snapshot(&self) -> Snapshot {
-        Snapshot::new(self.parts.shared.published.lock().version.clone(), self.parts.shared.catalog.clone())
+        Snapshot::new(
+            self.parts.shared.published.lock().version.clone(),
+            self.parts.shared.catalog.clone(),
+        )
     }
 
     /// Rows per request over both streams; each row is checked against its tag, and found once.
     fn read(&self) -> Result<BTreeMap<i64, u64>, Stop> {
         let mut seen: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
         let snapshot = self.snapshot();
-        for stream in NAMES.iter().filter_map(|n| snapshot.catalog().stream("default", n)) {
-            let spec = ScanSpec { columns: vec![REQUEST, ROW], ..ScanSpec::default() };
+        for stream in NAMES
+            .iter()
+            .filter_map(|n| snapshot.catalog().stream("default", n))
+        {
+            let spec = ScanSpec {
+                columns: vec![REQUEST, ROW],
+                ..ScanSpec::default()
+            };
             let hosts = stream.series().tag_codes(ColumnId(1));
             let mut wrong = None;
             let scan = snapshot.scan(&stream, spec).map_err(stop)?;
@@ -77,7 +86,10 @@ impl EngineSystem {
                     let (request, row) = (at(0), at(1));
                     let host = hosts.value(hosts.code(b.series[i])).map(|h| h.to_string());
                     if host != Some(host_of(request, row)) || b.time[i] != request * 1000 + row {
-                        wrong = Some(format!("row {row} of request {request} has host {host:?}, time {}", b.time[i]));
+                        wrong = Some(format!(
+                            "row {row} of request {request} has host {host:?}, time {}",
+                            b.time[i]
+                        ));
                     }
                     seen.entry(request).or_default().push(row);
                 }
@@ -105,9 +117,15 @@ impl EngineSystem {
         for (request, written) in requests.iter() {
             let rows = found.get(request).copied().unwrap_or(0);
             if rows != written.rows && (written.acked || rows != 0) {
-                let acked = if written.acked { "acknowledged" } else { "unacknowledged" };
+                let acked = if written.acked {
+                    "acknowledged"
+                } else {
+                    "unacknowledged"
+                };
                 let expected = written.rows;
-                return Err(Stop::Wrong(format!("{acked} request {request} has {rows} of {expected} rows")));
+                return Err(Stop::Wrong(format!(
+                    "{acked} request {request} has {rows} of {expected} rows"
+                )));
             }
         }
         if let Some(unknown) = found.keys().find(|r| !requests.contains_key(r)) {
@@ -131,7 +149,9 @@ impl EngineSystem {
         for row in 0..total {
             let at = rng.index(builders.len());
             let (stream, builder) = &mut builders[at];
-            let series = stream.series().resolve(&[(ColumnId(1), &host_of(number, row))]);
+            let series = stream
+                .series()
+                .resolve(&[(ColumnId(1), &host_of(number, row))]);
             builder.begin_row(number * 1000 + row, series);
             for (id, value) in [(REQUEST, number), (ROW, row)] {
                 if let Some(column) = builder.column(id, DataType::Int64) {
@@ -140,19 +160,38 @@ impl EngineSystem {
             }
             if rng.chance(5) {
                 let name = format!("extra{}", rng.below(6));
-                if let Ok(schema) = stream.ensure_columns(&[(&name, DataType::Float64, Role::Field)])
-                    && let Some(column) = schema.column(&name).and_then(|c| builder.column(c.id, c.data_type))
+                if let Ok(schema) =
+                    stream.ensure_columns(&[(&name, DataType::Float64, Role::Field)])
+                    && let Some(column) = schema
+                        .column(&name)
+                        .and_then(|c| builder.column(c.id, c.data_type))
                 {
                     column.push_f64(row as f64);
                 }
             }
         }
-        model.requests.lock().insert(number, Written { rows: total as u64, acked: false });
+        model.requests.lock().insert(
+            number,
+            Written {
+                rows: total as u64,
+                acked: false,
+            },
+        );
         let seal = rng.chance(50);
-        let rows = builders.into_iter().filter(|b| b.1.rows() > 0).filter_map(|(_, b)| {
-            if seal { b.finish().map(Rows::Sealed) } else { Some(Rows::Small(b)) }
-        });
-        Request { rows: rows.collect(), tick: rng.chance(10) }
+        let rows = builders
+            .into_iter()
+            .filter(|b| b.1.rows() > 0)
+            .filter_map(|(_, b)| {
+                if seal {
+                    b.finish().map(Rows::Sealed)
+                } else {
+                    Some(Rows::Small(b))
+                }
+            });
+        Request {
+            rows: rows.collect(),
+            tick: rng.chance(10),
+        }
     }
 
     fn commit(&mut self, rng: &mut Rng, model: &mut Model) {
@@ -180,8 +219,15 @@ impl EngineSystem {
 impl System for EngineSystem {
     type Model = Model;
 
-    fn open(disk: &Arc<dyn Disk>, clock: &Arc<SimClock>, model: &mut Model) -> Result<EngineSystem, Stop> {
-        let config = EngineConfig { wal_file_bytes: 32 << 10, ..EngineConfig::new("") };
+    fn open(
+        disk: &Arc<dyn Disk>,
+        clock: &Arc<SimClock>,
+        model: &mut Model,
+    ) -> Result<EngineSystem, Stop> {
+        let config = EngineConfig {
+            wal_file_bytes: 32 << 10,
+            ..EngineConfig::new("")
+        };
         let parts = Parts::recover(disk.clone(), clock.clone(), &config).map_err(stop)?;
         let mut system = EngineSystem { parts };
         system.compare(model)?;
@@ -196,10 +242,17 @@ impl System for EngineSystem {
         let acked = Arc::new(Mutex::new(false));
         let told = acked.clone();
         let done: Done = Box::new(move |result| *told.lock() = result.is_ok());
-        system.parts.committer.take(vec![(Request::default(), done)]);
+        system
+            .parts
+            .committer
+            .take(vec![(Request::default(), done)]);
         system.drain();
         model.streams_acked |= *acked.lock();
-        if system.parts.committer.is_poisoned() { Err(Stop::Disk("poisoned".into())) } else { Ok(system) }
+        if system.parts.committer.is_poisoned() {
+            Err(Stop::Disk("poisoned".into()))
+        } else {
+            Ok(system)
+        }
     }
 
     fn step(&mut self, rng: &mut Rng, model: &mut Model) -> Result<(), Stop> {
@@ -212,14 +265,23 @@ impl System for EngineSystem {
             }
             14 => self.drain(),
             15 => self.parts.committer.housekeep(),
-            16 => self.parts.preparer.prepare_next().map(|_| ()).map_err(|e| stop(e.into()))?,
+            16 => self
+                .parts
+                .preparer
+                .prepare_next()
+                .map(|_| ())
+                .map_err(|e| stop(e.into()))?,
             17 => {
                 self.drain();
                 self.compare_live(model)?;
             }
             _ => self.parts.flusher.flush().map_err(stop)?,
         }
-        if self.parts.committer.is_poisoned() { Err(Stop::Disk("the log is poisoned".into())) } else { Ok(()) }
+        if self.parts.committer.is_poisoned() {
+            Err(Stop::Disk("the log is poisoned".into()))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -228,9 +290,13 @@ impl EngineSystem {
     fn compare_live(&self, model: &Model) -> Result<(), Stop> {
         let found = self.read()?;
         let requests = model.requests.lock();
-        let missing = requests.iter().find(|(r, w)| w.acked && found.get(r) != Some(&w.rows));
+        let missing = requests
+            .iter()
+            .find(|(r, w)| w.acked && found.get(r) != Some(&w.rows));
         match missing {
-            Some((request, _)) => Err(Stop::Wrong(format!("acknowledged request {request} is not visible"))),
+            Some((request, _)) => Err(Stop::Wrong(format!(
+                "acknowledged request {request} is not visible"
+            ))),
             None => Ok(()),
         }
     }
@@ -253,8 +319,13 @@ fn no_acknowledged_row_is_lost_doubled_or_torn_by_power_cuts() {
 fn no_acknowledged_row_is_lost_by_a_cut_at_any_operation() {
     for seed in [2, 4] {
         for cut in 1..150 {
-            let options =
-                Options { rounds: 2, first_cut: Some(cut), cut_within: 40, fail_percent: 0, ..Options::default() };
+            let options = Options {
+                rounds: 2,
+                first_cut: Some(cut),
+                cut_within: 40,
+                fail_percent: 0,
+                ..Options::default()
+            };
             if let Err(failure) = drive::<EngineSystem>(seed, &options) {
                 panic!("cut at operation {cut}: {failure}");
             }
@@ -264,10 +335,22 @@ fn no_acknowledged_row_is_lost_by_a_cut_at_any_operation() {
 
 /// The syncs that the engine itself asks for; those of the log and the manifest are tried by their own test.
 const MUTANTS: [Mutant; 4] = [
-    Mutant { name: "a segment file", skips: |s: &SyncEvent<'_>| file(s, "segments/") },
-    Mutant { name: "a catalog file", skips: |s: &SyncEvent<'_>| file(s, "catalog/") },
-    Mutant { name: "the segments' directory", skips: |s: &SyncEvent<'_>| dir(s, "segments") },
-    Mutant { name: "the catalog files' directory", skips: |s: &SyncEvent<'_>| dir(s, "catalog") },
+    Mutant {
+        name: "a segment file",
+        skips: |s: &SyncEvent<'_>| file(s, "segments/"),
+    },
+    Mutant {
+        name: "a catalog file",
+        skips: |s: &SyncEvent<'_>| file(s, "catalog/"),
+    },
+    Mutant {
+        name: "the segments' directory",
+        skips: |s: &SyncEvent<'_>| dir(s, "segments"),
+    },
+    Mutant {
+        name: "the catalog files' directory",
+        skips: |s: &SyncEvent<'_>| dir(s, "catalog"),
+    },
 ];
 
 fn file(sync: &SyncEvent<'_>, prefix: &str) -> bool {
@@ -281,7 +364,10 @@ fn dir(sync: &SyncEvent<'_>, name: &str) -> bool {
 #[test]
 fn every_sync_of_a_flush_is_needed() {
     for mutant in MUTANTS {
-        let options = Options { mutant: Some(mutant), ..Options::default() };
+        let options = Options {
+            mutant: Some(mutant),
+            ..Options::default()
+        };
         let caught = (0..300).find_map(|seed| drive::<EngineSystem>(seed, &options).err());
         match caught {
             Some(failure) => println!("without the sync of {}: {failure}", mutant.name),

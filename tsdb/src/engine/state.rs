@@ -42,10 +42,15 @@ impl Published {
         let heads = Arc::make_mut(&mut self.version.heads);
         for batch in &commit.batches {
             // Rows of a stream that was dropped after they were accepted are gone with it.
-            let Some(stream) = catalog.stream_by_id(batch.stream) else { continue };
+            let Some(stream) = catalog.stream_by_id(batch.stream) else {
+                continue;
+            };
             let schema = stream.schema();
             let type_of = |id: tsdb_types::ColumnId| {
-                schema.columns.get(usize::from(id.0)).map_or(DataType::Int64, |c| c.data_type)
+                schema
+                    .columns
+                    .get(usize::from(id.0))
+                    .map_or(DataType::Int64, |c| c.data_type)
             };
             let head = Arc::make_mut(heads.entry(batch.stream).or_default());
             let before = head.bytes;
@@ -82,23 +87,41 @@ impl Snapshot {
     }
 
     fn memory(&self, stream: StreamId) -> impl Iterator<Item = &Arc<Head>> {
-        [&self.version.frozen, &self.version.heads].into_iter().filter_map(move |h| h.get(&stream))
+        [&self.version.frozen, &self.version.heads]
+            .into_iter()
+            .filter_map(move |h| h.get(&stream))
     }
 
     /// Rows of a stream.
     #[must_use]
     pub fn row_count(&self, stream: StreamId) -> u64 {
-        let stored = self.version.segments.iter().flat_map(|s| &s.meta.streams).filter(|s| s.stream == stream);
+        let stored = self
+            .version
+            .segments
+            .iter()
+            .flat_map(|s| &s.meta.streams)
+            .filter(|s| s.stream == stream);
         stored.map(|s| s.rows).sum::<u64>() + self.memory(stream).map(|h| h.rows).sum::<u64>()
     }
 
     /// Least and greatest event time of a stream; `None` when it has no row.
     #[must_use]
     pub fn time_bounds(&self, stream: StreamId) -> Option<(i64, i64)> {
-        let stored = self.version.segments.iter().flat_map(|s| &s.meta.streams).filter(|s| s.stream == stream);
+        let stored = self
+            .version
+            .segments
+            .iter()
+            .flat_map(|s| &s.meta.streams)
+            .filter(|s| s.stream == stream);
         let stored = stored.map(|s| (s.min_time, s.max_time));
-        let memory = self.memory(stream).flat_map(|h| h.batches().map(|b| (b.min_time, b.max_time)).collect::<Vec<_>>());
-        stored.chain(memory).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        let memory = self.memory(stream).flat_map(|h| {
+            h.batches()
+                .map(|b| (b.min_time, b.max_time))
+                .collect::<Vec<_>>()
+        });
+        stored
+            .chain(memory)
+            .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 
     /// Prepares to read a stream.
@@ -107,8 +130,15 @@ impl Snapshot {
     /// [`Error::Corrupt`] or [`Error::Io`] when a segment's index can't be read.
     pub fn scan(&self, stream: &Stream, spec: ScanSpec) -> Result<Scan, Error> {
         let schema = stream.schema();
-        if spec.columns.iter().any(|c| usize::from(c.0) >= schema.columns.len()) {
-            return Err(Error::InvalidDefinition(format!("stream \"{}\" has no such column", stream.name)));
+        if spec
+            .columns
+            .iter()
+            .any(|c| usize::from(c.0) >= schema.columns.len())
+        {
+            return Err(Error::InvalidDefinition(format!(
+                "stream \"{}\" has no such column",
+                stream.name
+            )));
         }
         let memory = self.memory(stream.id).flat_map(|h| h.batches());
         Scan::new(stream, &schema, spec, &self.version.segments, memory)

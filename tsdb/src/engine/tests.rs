@@ -22,13 +22,23 @@ fn rows(stream: &Stream, values: std::ops::Range<i64>, small: bool) -> Request {
         b.begin_row(v * 10, series);
         b.column(ColumnId(2), DataType::Int64).unwrap().push_i64(v);
     }
-    let rows = if small { Rows::Small(b) } else { Rows::Sealed(b.finish().unwrap()) };
-    Request { rows: vec![rows], tick: false }
+    let rows = if small {
+        Rows::Small(b)
+    } else {
+        Rows::Sealed(b.finish().unwrap())
+    };
+    Request {
+        rows: vec![rows],
+        tick: false,
+    }
 }
 
 /// All values of a stream, each checked against its tag and time.
 fn values(snapshot: &Snapshot, stream: &Arc<Stream>) -> Vec<i64> {
-    let spec = ScanSpec { columns: vec![ColumnId(2)], ..ScanSpec::default() };
+    let spec = ScanSpec {
+        columns: vec![ColumnId(2)],
+        ..ScanSpec::default()
+    };
     let hosts = stream.series().tag_codes(ColumnId(1));
     let mut all = Vec::new();
     snapshot
@@ -39,7 +49,10 @@ fn values(snapshot: &Snapshot, stream: &Arc<Stream>) -> Vec<i64> {
             for i in 0..b.rows {
                 let v = column.i64_at(i);
                 assert_eq!(b.time[i], v * 10);
-                assert_eq!(**hosts.value(hosts.code(b.series[i])).unwrap(), format!("h{}", v % 7));
+                assert_eq!(
+                    **hosts.value(hosts.code(b.series[i])).unwrap(),
+                    format!("h{}", v % 7)
+                );
                 all.push(v);
             }
             ControlFlow::Continue(())
@@ -50,7 +63,10 @@ fn values(snapshot: &Snapshot, stream: &Arc<Stream>) -> Vec<i64> {
 }
 
 fn open(dir: &std::path::Path) -> Engine {
-    let config = EngineConfig { wal_file_bytes: 256 << 10, ..EngineConfig::new(dir) };
+    let config = EngineConfig {
+        wal_file_bytes: 256 << 10,
+        ..EngineConfig::new(dir)
+    };
     Engine::open(&config).unwrap()
 }
 
@@ -62,7 +78,10 @@ fn up_to(n: i64) -> Vec<i64> {
 fn acknowledged_rows_survive_restarts_with_and_without_a_flush() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path());
-    let stream = engine.catalog().create_stream("default", "s", &def()).unwrap();
+    let stream = engine
+        .catalog()
+        .create_stream("default", "s", &def())
+        .unwrap();
     let first = engine.commit(rows(&stream, 0..1000, false)).unwrap();
     assert_eq!(engine.published(), first);
     engine.flush().unwrap();
@@ -80,7 +99,9 @@ fn acknowledged_rows_survive_restarts_with_and_without_a_flush() {
     let storage = engine.storage().streams[0];
     assert_eq!((storage.rows, storage.head_rows), (1100, 100));
     // Columns and series that come later are in the log too, and nothing is written twice by a second flush.
-    stream.ensure_columns(&[("w", DataType::Float64, Role::Field)]).unwrap();
+    stream
+        .ensure_columns(&[("w", DataType::Float64, Role::Field)])
+        .unwrap();
     engine.commit(rows(&stream, 1100..1200, false)).unwrap();
     engine.flush().unwrap();
     engine.flush().unwrap();
@@ -100,10 +121,15 @@ fn acknowledged_rows_survive_restarts_with_and_without_a_flush() {
 fn a_snapshot_stays_as_it_was_through_commits_and_flushes() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path());
-    let stream = engine.catalog().create_stream("default", "s", &def()).unwrap();
+    let stream = engine
+        .catalog()
+        .create_stream("default", "s", &def())
+        .unwrap();
     let mut snapshots = Vec::new();
     for i in 0..30 {
-        engine.commit(rows(&stream, i * 100..i * 100 + 100, i % 2 == 0)).unwrap();
+        engine
+            .commit(rows(&stream, i * 100..i * 100 + 100, i % 2 == 0))
+            .unwrap();
         snapshots.push((engine.snapshot(), (i + 1) * 100));
         if i % 10 == 9 {
             engine.flush().unwrap();
@@ -128,7 +154,10 @@ impl CommitObserver for Follower {
 fn followers_see_every_commit_once_in_order_and_barriers_fall_between_two() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path());
-    let stream = engine.catalog().create_stream("default", "s", &def()).unwrap();
+    let stream = engine
+        .catalog()
+        .create_stream("default", "s", &def())
+        .unwrap();
     engine.commit(rows(&stream, 0..10, true)).unwrap();
     let follower = Arc::new(Follower::default());
     let from = engine.attach(follower.clone(), Snapshot::lsn);
@@ -148,7 +177,12 @@ fn followers_see_every_commit_once_in_order_and_barriers_fall_between_two() {
     }
     writers.into_iter().for_each(|w| w.join().unwrap());
     let seen = follower.0.lock().clone();
-    assert_eq!(seen, (from.0 + 1..=engine.published().0).map(Lsn).collect::<Vec<_>>());
+    assert_eq!(
+        seen,
+        (from.0 + 1..=engine.published().0)
+            .map(Lsn)
+            .collect::<Vec<_>>()
+    );
     assert_eq!(values(&engine.snapshot(), &stream).len(), 210);
     engine.close();
     drop(engine);
@@ -162,18 +196,27 @@ fn followers_see_every_commit_once_in_order_and_barriers_fall_between_two() {
 fn the_log_is_cut_after_a_flush_unless_someone_holds_it() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path());
-    let stream = engine.catalog().create_stream("default", "s", &def()).unwrap();
+    let stream = engine
+        .catalog()
+        .create_stream("default", "s", &def())
+        .unwrap();
     let wal = |engine: &Engine| engine.storage().wal_bytes;
     engine.hold_wal("view", Some(Lsn(0)));
     for i in 0..60 {
-        engine.commit(rows(&stream, i * 5000..(i + 1) * 5000, false)).unwrap();
+        engine
+            .commit(rows(&stream, i * 5000..(i + 1) * 5000, false))
+            .unwrap();
     }
     engine.flush().unwrap();
-    engine.commit(rows(&stream, 300_000..300_001, true)).unwrap();
+    engine
+        .commit(rows(&stream, 300_000..300_001, true))
+        .unwrap();
     let held = wal(&engine);
     assert!(held > 1 << 20, "{held}");
     engine.hold_wal("view", None);
-    engine.commit(rows(&stream, 300_001..300_002, true)).unwrap();
+    engine
+        .commit(rows(&stream, 300_001..300_002, true))
+        .unwrap();
     assert!(wal(&engine) < 600 << 10, "{}", wal(&engine));
     drop(engine);
     let engine = open(dir.path());
@@ -184,18 +227,32 @@ fn the_log_is_cut_after_a_flush_unless_someone_holds_it() {
 #[test]
 fn a_full_head_refuses_rows_until_a_flush_and_dropped_streams_are_gone() {
     let dir = tempfile::tempdir().unwrap();
-    let config = EngineConfig { head_bytes: 20_000, flush_bytes: u64::MAX, ..EngineConfig::new(dir.path()) };
+    let config = EngineConfig {
+        head_bytes: 20_000,
+        flush_bytes: u64::MAX,
+        ..EngineConfig::new(dir.path())
+    };
     let engine = Engine::open(&config).unwrap();
-    let stream = engine.catalog().create_stream("default", "s", &def()).unwrap();
+    let stream = engine
+        .catalog()
+        .create_stream("default", "s", &def())
+        .unwrap();
     engine.shared().flush_signal.close();
-    let error = (0..).find_map(|i| engine.commit(rows(&stream, i * 100..(i + 1) * 100, false)).err());
+    let error = (0..).find_map(|i| {
+        engine
+            .commit(rows(&stream, i * 100..(i + 1) * 100, false))
+            .err()
+    });
     assert!(matches!(error, Some(Error::Overloaded { .. })), "{error:?}");
     engine.catalog().drop_stream("default", "s").unwrap();
     engine.commit(Request::default()).unwrap();
     drop(engine);
     let engine = open(dir.path());
     assert!(engine.catalog().stream("default", "s").is_none());
-    let again = engine.catalog().create_stream("default", "s", &def()).unwrap();
+    let again = engine
+        .catalog()
+        .create_stream("default", "s", &def())
+        .unwrap();
     assert!(again.id > stream.id);
     assert_eq!(engine.snapshot().row_count(again.id), 0);
     assert_eq!(SeriesId(0), again.series().resolve(&[]));

@@ -6,7 +6,10 @@ use tsdb_types::{Batch, DataType, TimeRange};
 /// The rows of a batch that the spec admits; `None` when there is none.
 pub(crate) fn scan_batch(batch: &Batch, spec: &ScanSpec, types: &[DataType]) -> Option<ScanBatch> {
     let range = spec.time.unwrap_or(TimeRange::ALL);
-    let (mut time, mut wide) = (Vec::with_capacity(batch.rows), Vec::with_capacity(batch.rows));
+    let (mut time, mut wide) = (
+        Vec::with_capacity(batch.rows),
+        Vec::with_capacity(batch.rows),
+    );
     batch.time.extend_i64(batch.rows, &mut time);
     batch.series.extend_i64(batch.rows, &mut wide);
     let series: Vec<u32> = wide.iter().map(|s| *s as u32).collect();
@@ -24,7 +27,12 @@ pub(crate) fn scan_batch(batch: &Batch, spec: &ScanSpec, types: &[DataType]) -> 
     });
     let columns = columns.collect();
     Some(match rows {
-        None => ScanBatch { rows: batch.rows, time, series, columns },
+        None => ScanBatch {
+            rows: batch.rows,
+            time,
+            series,
+            columns,
+        },
         Some(rows) => ScanBatch {
             rows: rows.len(),
             time: rows.iter().map(|r| time[*r as usize]).collect(),

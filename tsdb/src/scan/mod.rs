@@ -6,9 +6,9 @@ mod vector;
 pub(crate) use memory::scan_batch;
 pub use vector::{Vector, VectorValues};
 
+use crate::Error;
 use crate::catalog::{SeriesSet, Stream};
 use crate::segment::Segment;
-use crate::Error;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -159,7 +159,11 @@ impl Scan {
         segments: &[Arc<Segment>],
         memory: impl Iterator<Item = Arc<Batch>>,
     ) -> Result<Scan, Error> {
-        let types = spec.columns.iter().map(|c| schema.columns[usize::from(c.0)].data_type).collect();
+        let types = spec
+            .columns
+            .iter()
+            .map(|c| schema.columns[usize::from(c.0)].data_type)
+            .collect();
         let stats = Arc::new(ScanStats::default());
         let mut parts = Vec::new();
         for segment in segments {
@@ -184,7 +188,12 @@ impl Scan {
         if !batches.is_empty() {
             parts.push(Part::Memory(batches));
         }
-        Ok(Scan { spec, types, parts, stats })
+        Ok(Scan {
+            spec,
+            types,
+            parts,
+            stats,
+        })
     }
 
     /// How many parts there are.
@@ -203,16 +212,26 @@ impl Scan {
     ///
     /// # Errors
     /// [`Error::Corrupt`] for a chunk whose bytes are not what was written, after the rows before it were handed out.
-    pub fn read(&self, part: usize, sink: &mut dyn FnMut(ScanBatch) -> ControlFlow<()>) -> Result<(), Error> {
-        let Some(part) = self.parts.get(part) else { return Ok(()) };
+    pub fn read(
+        &self,
+        part: usize,
+        sink: &mut dyn FnMut(ScanBatch) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let Some(part) = self.parts.get(part) else {
+            return Ok(());
+        };
         let mut counted = |batch: ScanBatch| {
             ScanStats::add(&self.stats.rows, batch.rows);
             sink(batch)
         };
         match part {
-            Part::Segment(segment, groups) => {
-                segment.scan(groups.clone(), &self.spec, &self.types, &self.stats, &mut counted)
-            }
+            Part::Segment(segment, groups) => segment.scan(
+                groups.clone(),
+                &self.spec,
+                &self.types,
+                &self.stats,
+                &mut counted,
+            ),
             Part::Memory(batches) => {
                 for batch in batches {
                     if let Some(rows) = scan_batch(batch, &self.spec, &self.types)
@@ -230,7 +249,10 @@ impl Scan {
     ///
     /// # Errors
     /// As [`Scan::read`].
-    pub fn read_all(&self, sink: &mut dyn FnMut(ScanBatch) -> ControlFlow<()>) -> Result<(), Error> {
+    pub fn read_all(
+        &self,
+        sink: &mut dyn FnMut(ScanBatch) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
         let mut stopped = false;
         for part in 0..self.parts() {
             self.read(part, &mut |batch| {
@@ -247,13 +269,20 @@ impl Scan {
 }
 
 /// The rows that the spec admits: `None` means all of them.
-pub(crate) fn selection(time: &[i64], series: &[u32], spec: &ScanSpec, covered: bool) -> Option<Vec<u32>> {
+pub(crate) fn selection(
+    time: &[i64],
+    series: &[u32],
+    spec: &ScanSpec,
+    covered: bool,
+) -> Option<Vec<u32>> {
     if covered && spec.series.is_none() {
         return None;
     }
     let range = spec.time.unwrap_or(TimeRange::ALL);
     let rows: Vec<u32> = match &spec.series {
-        None => (0..time.len() as u32).filter(|i| range.contains(time[*i as usize])).collect(),
+        None => (0..time.len() as u32)
+            .filter(|i| range.contains(time[*i as usize]))
+            .collect(),
         Some(set) => (0..time.len() as u32)
             .filter(|i| set.contains(series[*i as usize]) && range.contains(time[*i as usize]))
             .collect(),

@@ -34,14 +34,19 @@ impl Vector {
     #[must_use]
     pub fn from_column(column: &Column, rows: usize, data_type: DataType) -> Vector {
         let values = match (&column.values, data_type) {
-            (_, DataType::Decimal { .. }) => VectorValues::Int128((0..rows).map(|i| column.i128_at(i)).collect()),
+            (_, DataType::Decimal { .. }) => {
+                VectorValues::Int128((0..rows).map(|i| column.i128_at(i)).collect())
+            }
             (Values::Float(_), _) => {
                 let mut out = Vec::with_capacity(rows);
                 column.extend_f64(rows, &mut out);
                 VectorValues::Float(out)
             }
             (Values::Str { offsets, data }, _) => VectorValues::Str {
-                offsets: offsets.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+                offsets: offsets
+                    .chunks_exact(4)
+                    .map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                    .collect(),
                 data: data.to_vec(),
             },
             _ => {
@@ -50,14 +55,19 @@ impl Vector {
                 VectorValues::Int(out)
             }
         };
-        Vector { values, validity: column.validity.as_ref().map(|v| v.to_vec()) }
+        Vector {
+            values,
+            validity: column.validity.as_ref().map(|v| v.to_vec()),
+        }
     }
 
     /// Whether row `i` has a value.
     #[inline]
     #[must_use]
     pub fn is_valid(&self, i: usize) -> bool {
-        self.validity.as_ref().is_none_or(|v| v[i / 8] >> (i % 8) & 1 == 1)
+        self.validity
+            .as_ref()
+            .is_none_or(|v| v[i / 8] >> (i % 8) & 1 == 1)
     }
 
     /// Row `i` of an integer vector; 0 for any other kind.
@@ -95,7 +105,9 @@ impl Vector {
     #[must_use]
     pub fn str_at(&self, i: usize) -> &[u8] {
         match &self.values {
-            VectorValues::Str { offsets, data } => &data[offsets[i] as usize..offsets[i + 1] as usize],
+            VectorValues::Str { offsets, data } => {
+                &data[offsets[i] as usize..offsets[i + 1] as usize]
+            }
             _ => &[],
         }
     }
@@ -104,9 +116,15 @@ impl Vector {
     #[must_use]
     pub fn select(&self, rows: &[u32]) -> Vector {
         let values = match &self.values {
-            VectorValues::Int(v) => VectorValues::Int(rows.iter().map(|r| v[*r as usize]).collect()),
-            VectorValues::Int128(v) => VectorValues::Int128(rows.iter().map(|r| v[*r as usize]).collect()),
-            VectorValues::Float(v) => VectorValues::Float(rows.iter().map(|r| v[*r as usize]).collect()),
+            VectorValues::Int(v) => {
+                VectorValues::Int(rows.iter().map(|r| v[*r as usize]).collect())
+            }
+            VectorValues::Int128(v) => {
+                VectorValues::Int128(rows.iter().map(|r| v[*r as usize]).collect())
+            }
+            VectorValues::Float(v) => {
+                VectorValues::Float(rows.iter().map(|r| v[*r as usize]).collect())
+            }
             VectorValues::Str { .. } => {
                 let (mut offsets, mut data) = (Vec::with_capacity(rows.len() + 1), Vec::new());
                 offsets.push(0);

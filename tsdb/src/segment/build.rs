@@ -26,7 +26,12 @@ impl SegmentBuilder {
         out.resize(HEADER - 4, 0);
         let crc = crc32fast::hash(&out);
         out.extend_from_slice(&crc.to_le_bytes());
-        SegmentBuilder { id, out, groups: Vec::new(), streams: Vec::new() }
+        SegmentBuilder {
+            id,
+            out,
+            groups: Vec::new(),
+            streams: Vec::new(),
+        }
     }
 
     /// Adds all rows of a stream, given in log order. Streams come in order of their ids, each at most once; `type_of`
@@ -42,7 +47,10 @@ impl SegmentBuilder {
         if sorted.order.is_empty() {
             return;
         }
-        let mut ids: Vec<ColumnId> = batches.iter().flat_map(|b| b.columns.iter().map(|c| c.0)).collect();
+        let mut ids: Vec<ColumnId> = batches
+            .iter()
+            .flat_map(|b| b.columns.iter().map(|c| c.0))
+            .collect();
         ids.sort_unstable();
         ids.dedup();
         let (first_group, before) = (self.groups.len(), self.out.len());
@@ -63,9 +71,15 @@ impl SegmentBuilder {
             let rows = &sorted.order[at..at + self.groups[g].rows as usize];
             at += rows.len();
             let starts = run_starts(rows, &sorted.series);
-            let int = |values: Vec<i64>| Vector { values: VectorValues::Int(values), validity: None };
+            let int = |values: Vec<i64>| Vector {
+                values: VectorValues::Int(values),
+                validity: None,
+            };
             let time = int(rows.iter().map(|r| sorted.time[*r as usize]).collect());
-            let series = int(rows.iter().map(|r| i64::from(sorted.series[*r as usize])).collect());
+            let series = int(rows
+                .iter()
+                .map(|r| i64::from(sorted.series[*r as usize]))
+                .collect());
             self.add_chunk(g, TIME, &time, &starts);
             self.add_chunk(g, SERIES, &series, &[]);
         }
@@ -80,7 +94,12 @@ impl SegmentBuilder {
     }
 
     fn lay_out_groups(&mut self, stream: StreamId, sorted: &sort::Sorted) {
-        let ends = sorted.partitions.iter().skip(1).copied().chain([sorted.order.len()]);
+        let ends = sorted
+            .partitions
+            .iter()
+            .skip(1)
+            .copied()
+            .chain([sorted.order.len()]);
         for (from, to) in sorted.partitions.iter().copied().zip(ends) {
             for rows in sorted.order[from..to].chunks(GROUP_ROWS) {
                 let times = rows.iter().map(|r| sorted.time[*r as usize]);
@@ -100,7 +119,10 @@ impl SegmentBuilder {
 
     fn add_chunk(&mut self, group: usize, column: ColumnId, vector: &Vector, starts: &[u32]) {
         let rows = self.groups[group].rows as usize;
-        let nulls = vector.validity.as_ref().map_or(0, |_| (0..rows).filter(|i| !vector.is_valid(*i)).count());
+        let nulls = vector
+            .validity
+            .as_ref()
+            .map_or(0, |_| (0..rows).filter(|i| !vector.is_valid(*i)).count());
         if nulls == rows {
             return;
         }
@@ -121,11 +143,21 @@ impl SegmentBuilder {
             validity_len: validity_len as u32,
             crc,
             text,
-            zone: ZoneMap { nulls: nulls as u32, min, max, sum },
+            zone: ZoneMap {
+                nulls: nulls as u32,
+                min,
+                max,
+                sum,
+            },
         });
     }
 
-    fn encode_values(&mut self, vector: &Vector, nulls: bool, starts: &[u32]) -> (Kind, u32, u64, u64, i128) {
+    fn encode_values(
+        &mut self,
+        vector: &Vector,
+        nulls: bool,
+        starts: &[u32],
+    ) -> (Kind, u32, u64, u64, i128) {
         match &vector.values {
             VectorValues::Int(values) => {
                 let (mut min, mut max, mut sum) = (i64::MAX, i64::MIN, 0i128);
@@ -138,7 +170,11 @@ impl SegmentBuilder {
                     // A null repeats the value before it, so that it costs next to nothing.
                     let (mut filled, mut last) = (values.clone(), min);
                     for (i, v) in filled.iter_mut().enumerate() {
-                        if vector.is_valid(i) { last = *v } else { *v = last }
+                        if vector.is_valid(i) {
+                            last = *v
+                        } else {
+                            *v = last
+                        }
                     }
                     tsdb_codec::encode_i64_runs(&filled, starts, &mut self.out);
                 } else {
@@ -148,7 +184,11 @@ impl SegmentBuilder {
             }
             VectorValues::Float(values) => {
                 let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
-                for (_, v) in values.iter().enumerate().filter(|(i, _)| !nulls || vector.is_valid(*i)) {
+                for (_, v) in values
+                    .iter()
+                    .enumerate()
+                    .filter(|(i, _)| !nulls || vector.is_valid(*i))
+                {
                     if v.is_nan() {
                         (min, max) = (f64::NEG_INFINITY, f64::INFINITY);
                         break;
@@ -188,7 +228,11 @@ impl SegmentBuilder {
         self.out.extend_from_slice(&crc.to_le_bytes());
         self.out.extend_from_slice(&MAGIC);
         debug_assert_eq!(self.out.len() - footer, FOOTER);
-        let meta = SegmentMeta { id: self.id, bytes: self.out.len() as u64, streams: self.streams };
+        let meta = SegmentMeta {
+            id: self.id,
+            bytes: self.out.len() as u64,
+            streams: self.streams,
+        };
         Some((meta, self.out))
     }
 }
@@ -196,7 +240,10 @@ impl SegmentBuilder {
 /// Rows at which a group begins another series.
 fn run_starts(rows: &[u32], series: &[u32]) -> Vec<u32> {
     let of = |i: usize| series[rows[i] as usize];
-    (0..rows.len()).filter(|i| *i == 0 || of(*i) != of(*i - 1)).map(|i| i as u32).collect()
+    (0..rows.len())
+        .filter(|i| *i == 0 || of(*i) != of(*i - 1))
+        .map(|i| i as u32)
+        .collect()
 }
 
 /// One column of all rows, in log order.
@@ -205,7 +252,10 @@ fn concat(batches: &[Arc<Batch>], id: ColumnId, data_type: DataType, rows: usize
     let mut values = match data_type {
         DataType::Float64 => VectorValues::Float(Vec::with_capacity(rows)),
         DataType::Decimal { .. } => VectorValues::Int128(Vec::with_capacity(rows)),
-        DataType::Utf8 => VectorValues::Str { offsets: vec![0], data: Vec::new() },
+        DataType::Utf8 => VectorValues::Str {
+            offsets: vec![0],
+            data: Vec::new(),
+        },
         _ => VectorValues::Int(Vec::with_capacity(rows)),
     };
     for batch in batches {
@@ -220,7 +270,9 @@ fn concat(batches: &[Arc<Batch>], id: ColumnId, data_type: DataType, rows: usize
             (VectorValues::Int(out), None) => out.resize(out.len() + batch.rows, 0),
             (VectorValues::Float(out), Some(c)) => c.extend_f64(batch.rows, out),
             (VectorValues::Float(out), None) => out.resize(out.len() + batch.rows, 0.0),
-            (VectorValues::Int128(out), Some(c)) => out.extend((0..batch.rows).map(|i| c.i128_at(i))),
+            (VectorValues::Int128(out), Some(c)) => {
+                out.extend((0..batch.rows).map(|i| c.i128_at(i)))
+            }
             (VectorValues::Int128(out), None) => out.resize(out.len() + batch.rows, 0),
             (VectorValues::Str { offsets, data }, c) => {
                 for i in 0..batch.rows {
@@ -233,7 +285,10 @@ fn concat(batches: &[Arc<Batch>], id: ColumnId, data_type: DataType, rows: usize
             }
         }
     }
-    Vector { values, validity: validity.finish() }
+    Vector {
+        values,
+        validity: validity.finish(),
+    }
 }
 
 /// A bitmap that stays empty while every row is present.

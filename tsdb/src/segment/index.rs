@@ -61,7 +61,10 @@ pub(crate) struct Group {
 impl Group {
     /// The chunk of a column; `None` when all its rows are null.
     pub(crate) fn chunk(&self, column: ColumnId) -> Option<&ChunkMeta> {
-        let i = self.chunks.binary_search_by_key(&column, |c| c.column).ok()?;
+        let i = self
+            .chunks
+            .binary_search_by_key(&column, |c| c.column)
+            .ok()?;
         Some(&self.chunks[i])
     }
 }
@@ -118,7 +121,10 @@ pub(crate) fn decode(bytes: &[u8], end: u64) -> Option<Vec<Group>> {
         let (min_time, max_time) = (u64(pos)? as i64, u64(pos)? as i64);
         let (min_series, max_series) = (u32(pos)?, u32(pos)?);
         let chunk_count = usize::from(u16(pos)?);
-        if rows == 0 || rows as usize > super::GROUP_ROWS || groups.last().is_some_and(|g| g.stream > stream) {
+        if rows == 0
+            || rows as usize > super::GROUP_ROWS
+            || groups.last().is_some_and(|g| g.stream > stream)
+        {
             return None;
         }
         let mut chunks: Vec<ChunkMeta> = Vec::with_capacity(chunk_count.min(bytes.len() / CHUNK));
@@ -132,18 +138,42 @@ pub(crate) fn decode(bytes: &[u8], end: u64) -> Option<Vec<Group>> {
                 _ => return None,
             };
             let offset = u64(pos)?;
-            let (len, validity_len, crc, text, nulls) = (u32(pos)?, u32(pos)?, u32(pos)?, u32(pos)?, u32(pos)?);
+            let (len, validity_len, crc, text, nulls) =
+                (u32(pos)?, u32(pos)?, u32(pos)?, u32(pos)?, u32(pos)?);
             let (min, max) = (u64(pos)?, u64(pos)?);
             let sum = i128::from_le_bytes(array(bytes, pos)?);
-            let inside = offset >= HEADER as u64 && offset.checked_add(u64::from(len)).is_some_and(|e| e <= end);
+            let inside = offset >= HEADER as u64
+                && offset.checked_add(u64::from(len)).is_some_and(|e| e <= end);
             let ordered = chunks.last().is_none_or(|c| c.column < column);
             if !inside || !ordered || validity_len > len {
                 return None;
             }
-            let zone = ZoneMap { nulls, min, max, sum };
-            chunks.push(ChunkMeta { column, kind, offset, len, validity_len, crc, text, zone });
+            let zone = ZoneMap {
+                nulls,
+                min,
+                max,
+                sum,
+            };
+            chunks.push(ChunkMeta {
+                column,
+                kind,
+                offset,
+                len,
+                validity_len,
+                crc,
+                text,
+                zone,
+            });
         }
-        groups.push(Group { stream, rows, min_time, max_time, min_series, max_series, chunks });
+        groups.push(Group {
+            stream,
+            rows,
+            min_time,
+            max_time,
+            min_series,
+            max_series,
+            chunks,
+        });
     }
     (*pos == bytes.len()).then_some(groups)
 }

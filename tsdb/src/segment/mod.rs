@@ -98,7 +98,11 @@ impl SegmentMeta {
                 bytes: u64_at(at + 28)?,
             });
         }
-        Some(SegmentMeta { id: SegmentId(u64_at(0)?), bytes: u64_at(8)?, streams })
+        Some(SegmentMeta {
+            id: SegmentId(u64_at(0)?),
+            bytes: u64_at(8)?,
+            streams,
+        })
     }
 }
 

@@ -32,11 +32,20 @@ const MAX_INDEX: u64 = 1 << 30;
 
 impl Segment {
     pub(crate) fn new(meta: SegmentMeta, mapper: Mapper) -> Segment {
-        Segment { meta, mapper, opened: OnceLock::new(), opening: Mutex::new(()) }
+        Segment {
+            meta,
+            mapper,
+            opened: OnceLock::new(),
+            opening: Mutex::new(()),
+        }
     }
 
     fn corrupt(&self, what: &'static str, offset: u64) -> Error {
-        Error::Corrupt { file: file_name(self.meta.id), what, offset }
+        Error::Corrupt {
+            file: file_name(self.meta.id),
+            what,
+            offset,
+        }
     }
 
     fn open(&self) -> Result<&Arc<Opened>, Error> {
@@ -47,7 +56,8 @@ impl Segment {
         if let Some(opened) = self.opened.get() {
             return Ok(opened);
         }
-        let bytes = (self.mapper)().map_err(|e| Error::io(format!("map {}", file_name(self.meta.id)), &e))?;
+        let bytes = (self.mapper)()
+            .map_err(|e| Error::io(format!("map {}", file_name(self.meta.id)), &e))?;
         let opened = Arc::new(self.read_index(bytes)?);
         Ok(self.opened.get_or_init(|| opened))
     }
@@ -80,7 +90,8 @@ impl Segment {
         let plain = if len == raw {
             packed.to_vec()
         } else {
-            zstd::bulk::decompress(packed, raw as usize).map_err(|_| self.corrupt("index", offset))?
+            zstd::bulk::decompress(packed, raw as usize)
+                .map_err(|_| self.corrupt("index", offset))?
         };
         let groups = index::decode(&plain, offset).ok_or_else(|| self.corrupt("index", offset))?;
         Ok(Opened { bytes, groups })
@@ -108,7 +119,12 @@ impl Segment {
     ) -> Result<(), Error> {
         let opened = self.open()?.clone();
         for group in &opened.groups[groups] {
-            let wanted = spec.columns.iter().filter(|c| group.chunk(**c).is_some()).count() + 2;
+            let wanted = spec
+                .columns
+                .iter()
+                .filter(|c| group.chunk(**c).is_some())
+                .count()
+                + 2;
             ScanStats::add(&stats.chunks_total, wanted);
             if prune(group, spec) {
                 ScanStats::add(&stats.chunks_pruned, wanted);
@@ -138,10 +154,18 @@ impl Segment {
         let series: Vec<u32> = if group.min_series == group.max_series {
             vec![group.min_series; group.rows as usize]
         } else {
-            self.key_column(opened, group, SERIES, stats)?.into_iter().map(|s| s as u32).collect()
+            self.key_column(opened, group, SERIES, stats)?
+                .into_iter()
+                .map(|s| s as u32)
+                .collect()
         };
         let range = spec.time.unwrap_or(TimeRange::ALL);
-        let rows = selection(&time, &series, spec, range.covers(group.min_time, group.max_time));
+        let rows = selection(
+            &time,
+            &series,
+            spec,
+            range.covers(group.min_time, group.max_time),
+        );
         if rows.as_ref().is_some_and(Vec::is_empty) {
             return Ok(None);
         }
@@ -160,7 +184,12 @@ impl Segment {
             });
         }
         Ok(Some(match rows {
-            None => ScanBatch { rows: time.len(), time, series, columns },
+            None => ScanBatch {
+                rows: time.len(),
+                time,
+                series,
+                columns,
+            },
             Some(rows) => ScanBatch {
                 rows: rows.len(),
                 time: rows.iter().map(|r| time[*r as usize]).collect(),
@@ -186,10 +215,17 @@ impl Segment {
         }
     }
 
-    fn decode(&self, opened: &Opened, chunk: &ChunkMeta, rows: usize, data_type: DataType) -> Result<Vector, Error> {
+    fn decode(
+        &self,
+        opened: &Opened,
+        chunk: &ChunkMeta,
+        rows: usize,
+        data_type: DataType,
+    ) -> Result<Vector, Error> {
         let damaged = || self.corrupt("chunk", chunk.offset);
         // The index was checked: a chunk lies inside the file, its null flags inside the chunk.
-        let bytes = &opened.bytes[chunk.offset as usize..chunk.offset as usize + chunk.len as usize];
+        let bytes =
+            &opened.bytes[chunk.offset as usize..chunk.offset as usize + chunk.len as usize];
         if checksum(self.meta.id, chunk.offset, bytes) != chunk.crc {
             return Err(damaged());
         }
@@ -200,7 +236,10 @@ impl Segment {
             let mut valid = Vec::with_capacity(rows);
             tsdb_codec::decode_bool(flags, rows, &mut valid).map_err(|_| damaged())?;
             let mut bits = vec![0u8; rows.div_ceil(8)];
-            valid.iter().enumerate().for_each(|(i, v)| bits[i / 8] |= u8::from(*v) << (i % 8));
+            valid
+                .iter()
+                .enumerate()
+                .for_each(|(i, v)| bits[i / 8] |= u8::from(*v) << (i % 8));
             Some(bits)
         };
         let values = match chunk.kind {
@@ -221,23 +260,37 @@ impl Segment {
             }
             Kind::Str => {
                 let (mut offsets, mut data) = (Vec::with_capacity(rows + 1), Vec::new());
-                tsdb_codec::decode_bytes(payload, rows, chunk.text as usize, &mut offsets, &mut data)
-                    .map_err(|_| damaged())?;
+                tsdb_codec::decode_bytes(
+                    payload,
+                    rows,
+                    chunk.text as usize,
+                    &mut offsets,
+                    &mut data,
+                )
+                .map_err(|_| damaged())?;
                 if std::str::from_utf8(&data).is_err() {
                     return Err(damaged());
                 }
-                VectorValues::Str { offsets: offsets.iter().map(|o| *o as i32).collect(), data }
+                VectorValues::Str {
+                    offsets: offsets.iter().map(|o| *o as i32).collect(),
+                    data,
+                }
             }
         };
         let fits = match (&values, data_type) {
             (VectorValues::Float(_), t) => t == DataType::Float64,
             (VectorValues::Int128(_), t) => matches!(t, DataType::Decimal { .. }),
             (VectorValues::Str { .. }, t) => t == DataType::Utf8,
-            (VectorValues::Int(_), t) => {
-                !matches!(t, DataType::Float64 | DataType::Utf8 | DataType::Decimal { .. })
-            }
+            (VectorValues::Int(_), t) => !matches!(
+                t,
+                DataType::Float64 | DataType::Utf8 | DataType::Decimal { .. }
+            ),
         };
-        if fits { Ok(Vector { values, validity }) } else { Err(damaged()) }
+        if fits {
+            Ok(Vector { values, validity })
+        } else {
+            Err(damaged())
+        }
     }
 }
 
@@ -257,7 +310,9 @@ fn prune(group: &Group, spec: &ScanSpec) -> bool {
         None => true,
         Some(c) => match c.kind {
             Kind::Int => !p.may_hold_int(c.zone.min as i64, c.zone.max as i64),
-            Kind::Float => !p.may_hold_float(f64::from_bits(c.zone.min), f64::from_bits(c.zone.max)),
+            Kind::Float => {
+                !p.may_hold_float(f64::from_bits(c.zone.min), f64::from_bits(c.zone.max))
+            }
             Kind::Int128 | Kind::Str => false,
         },
     })

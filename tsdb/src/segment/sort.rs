@@ -30,9 +30,13 @@ pub(crate) fn sort(batches: &[Arc<Batch>], partition_ns: i64) -> Sorted {
     let first = time.iter().min().map_or(0, |t| t.div_euclid(partition_ns));
     let last = time.iter().max().map_or(0, |t| t.div_euclid(partition_ns));
     let width = series.iter().max().map_or(1, |s| *s as usize + 1);
-    let slots = usize::try_from(last.saturating_sub(first)).ok().and_then(|p| p.checked_add(1)?.checked_mul(width));
+    let slots = usize::try_from(last.saturating_sub(first))
+        .ok()
+        .and_then(|p| p.checked_add(1)?.checked_mul(width));
     let order = match slots {
-        Some(slots) if slots <= COUNTING_LIMIT => counted(&time, &series, first, partition_ns, width, slots),
+        Some(slots) if slots <= COUNTING_LIMIT => {
+            counted(&time, &series, first, partition_ns, width, slots)
+        }
         _ => {
             let mut order: Vec<u32> = (0..rows as u32).collect();
             order.sort_by_key(|r| {
@@ -54,14 +58,30 @@ pub(crate) fn sort(batches: &[Arc<Batch>], partition_ns: i64) -> Sorted {
             }
         }
     }
-    Sorted { time, series, order, partitions }
+    Sorted {
+        time,
+        series,
+        order,
+        partitions,
+    }
 }
 
 /// A stable counting sort by (partition, series); rows of one slot are then in log order, and are sorted by time where
 /// they did not come in order of time.
-fn counted(time: &[i64], series: &[u32], first: i64, partition_ns: i64, width: usize, slots: usize) -> Vec<u32> {
+fn counted(
+    time: &[i64],
+    series: &[u32],
+    first: i64,
+    partition_ns: i64,
+    width: usize,
+    slots: usize,
+) -> Vec<u32> {
     let slot = |r: usize| {
-        let partition = if slots == width { 0 } else { (time[r].div_euclid(partition_ns) - first) as usize };
+        let partition = if slots == width {
+            0
+        } else {
+            (time[r].div_euclid(partition_ns) - first) as usize
+        };
         partition * width + series[r] as usize
     };
     let mut starts = vec![0u32; slots + 1];

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tsdb_types::{Batch, BatchBuilder, ColumnId, DataType, Role, SeriesId, TimeRange};
 
-const DECIMAL: DataType = DataType::Decimal { precision: 10, scale: 2 };
+const DECIMAL: DataType = DataType::Decimal {
+    precision: 10,
+    scale: 2,
+};
 const DAY: i64 = 86_400_000_000_000;
 
 #[derive(Clone, Debug)]
@@ -32,7 +35,14 @@ fn row() -> impl Strategy<Value = Row> {
         proptest::option::of("[a-c]{0,3}"),
         maybe(any::<i64>().prop_map(|v| v / 1000).boxed()),
     )
-        .prop_map(|(time, series, int, float, text, decimal)| Row { time, series, int, float, text, decimal })
+        .prop_map(|(time, series, int, float, text, decimal)| Row {
+            time,
+            series,
+            int,
+            float,
+            text,
+            decimal,
+        })
 }
 
 fn batch(stream: StreamId, rows: &[Row]) -> Arc<Batch> {
@@ -43,7 +53,9 @@ fn batch(stream: StreamId, rows: &[Row]) -> Arc<Batch> {
             b.column(ColumnId(1), DataType::Int64).unwrap().push_i64(v);
         }
         if let Some(v) = r.float {
-            b.column(ColumnId(2), DataType::Float64).unwrap().push_f64(v);
+            b.column(ColumnId(2), DataType::Float64)
+                .unwrap()
+                .push_f64(v);
         }
         if let Some(v) = &r.text {
             b.column(ColumnId(3), DataType::Utf8).unwrap().push_str(v);
@@ -65,13 +77,22 @@ fn catalog() -> (Catalog, Arc<crate::catalog::Stream>) {
         ("decimal", DECIMAL, Role::Field),
     ];
     let columns = columns.map(|(n, t, r)| (n.to_owned(), t, r)).to_vec();
-    let def = crate::catalog::StreamDef { columns, ..Default::default() };
+    let def = crate::catalog::StreamDef {
+        columns,
+        ..Default::default()
+    };
     let stream = catalog.create_stream("default", "s", &def).unwrap();
     (catalog, stream)
 }
 
 fn type_of(id: ColumnId) -> DataType {
-    [DataType::Timestamp, DataType::Int64, DataType::Float64, DataType::Utf8, DECIMAL][usize::from(id.0)]
+    [
+        DataType::Timestamp,
+        DataType::Int64,
+        DataType::Float64,
+        DataType::Utf8,
+        DECIMAL,
+    ][usize::from(id.0)]
 }
 
 fn build(batches: &[Arc<Batch>]) -> (SegmentMeta, Bytes) {
@@ -86,7 +107,10 @@ fn open(meta: SegmentMeta, bytes: Bytes) -> Arc<Segment> {
 }
 
 fn spec() -> ScanSpec {
-    ScanSpec { columns: (1..5).map(ColumnId).collect(), ..ScanSpec::default() }
+    ScanSpec {
+        columns: (1..5).map(ColumnId).collect(),
+        ..ScanSpec::default()
+    }
 }
 
 /// Rows as text, NaN and all, so that they can be compared.
@@ -169,13 +193,27 @@ fn zone_maps_and_series_prune_whole_groups() {
     let rows: Vec<Row> = (0..4 * GROUP_ROWS as i64)
         .map(|i| {
             let series = (i / GROUP_ROWS as i64) as u32;
-            Row { time: i, series, int: Some(i), float: None, text: None, decimal: None }
+            Row {
+                time: i,
+                series,
+                int: Some(i),
+                float: None,
+                text: None,
+                decimal: None,
+            }
         })
         .collect();
     let (meta, bytes) = build(&[batch(stream.id, &rows)]);
     let segment = open(meta, bytes);
     let run = |spec: ScanSpec| {
-        let scan = Scan::new(&stream, &stream.schema(), spec, std::slice::from_ref(&segment), std::iter::empty()).unwrap();
+        let scan = Scan::new(
+            &stream,
+            &stream.schema(),
+            spec,
+            std::slice::from_ref(&segment),
+            std::iter::empty(),
+        )
+        .unwrap();
         let mut rows = 0;
         scan.read_all(&mut |b| {
             rows += b.rows;
@@ -187,13 +225,32 @@ fn zone_maps_and_series_prune_whole_groups() {
         (rows, n(&s.chunks_total), n(&s.chunks_pruned))
     };
     let one = spec().columns[..1].to_vec();
-    let base = ScanSpec { columns: one, ..ScanSpec::default() };
+    let base = ScanSpec {
+        columns: one,
+        ..ScanSpec::default()
+    };
     assert_eq!(run(base.clone()), (4 * GROUP_ROWS, 12, 0));
     let set = Some(Arc::new(SeriesSet::of([2])));
-    assert_eq!(run(ScanSpec { series: set, ..base.clone() }), (GROUP_ROWS, 12, 9));
+    assert_eq!(
+        run(ScanSpec {
+            series: set,
+            ..base.clone()
+        }),
+        (GROUP_ROWS, 12, 9)
+    );
     let time = Some(TimeRange { start: 0, end: 10 });
-    assert_eq!(run(ScanSpec { time, ..base.clone() }), (10, 12, 9));
-    let prune = vec![ZonePredicate { column: ColumnId(1), op: ZoneOp::Lt, value: ZoneValue::Int(5) }];
+    assert_eq!(
+        run(ScanSpec {
+            time,
+            ..base.clone()
+        }),
+        (10, 12, 9)
+    );
+    let prune = vec![ZonePredicate {
+        column: ColumnId(1),
+        op: ZoneOp::Lt,
+        value: ZoneValue::Int(5),
+    }];
     assert_eq!(run(ScanSpec { prune, ..base }), (GROUP_ROWS, 12, 9));
 }
 
@@ -213,7 +270,13 @@ fn every_flipped_bit_and_every_cut_is_an_error_or_changes_nothing() {
     let (meta, bytes) = build(&[batch(stream.id, &rows)]);
     let attempt = |bytes: Bytes| {
         let segment = open(meta.clone(), bytes);
-        let scan = Scan::new(&stream, &stream.schema(), spec(), &[segment], std::iter::empty())?;
+        let scan = Scan::new(
+            &stream,
+            &stream.schema(),
+            spec(),
+            &[segment],
+            std::iter::empty(),
+        )?;
         read(&scan)
     };
     let whole = attempt(bytes.clone()).unwrap();

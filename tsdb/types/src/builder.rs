@@ -57,7 +57,7 @@ impl ColumnBuilder {
     #[cold]
     fn begin_validity(&mut self) {
         self.validity = vec![0xff; self.len / 8];
-        if self.len % 8 != 0 {
+        if !self.len.is_multiple_of(8) {
             self.validity.push((1 << (self.len % 8)) - 1);
         }
     }
@@ -74,7 +74,7 @@ impl ColumnBuilder {
             }
         }
         if !self.validity.is_empty() {
-            if self.len % 8 == 0 {
+            if self.len.is_multiple_of(8) {
                 self.validity.push(0);
             }
             if valid {
@@ -179,7 +179,7 @@ impl ColumnBuilder {
         if !self.validity.is_empty() {
             self.validity.truncate(rows.div_ceil(8));
             if let Some(last) = self.validity.last_mut()
-                && rows % 8 != 0
+                && !rows.is_multiple_of(8)
             {
                 *last &= (1 << (rows % 8)) - 1;
             }
