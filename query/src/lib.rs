@@ -1,1 +1,14 @@
 //! The query layer: binding, history, continuous views.
+//!
+//! [`QueryEngine`] takes statements. [`bind`] makes plans of them, [`history`] answers from a snapshot, [`stream`]
+//! holds the operators that history and views share.
+
+pub mod bind;
+pub mod engine;
+pub mod error;
+pub mod history;
+pub mod stream;
+pub mod types;
+
+pub use engine::{Output, QueryConfig, QueryEngine, RowStream, Session, ViewInfo, Views};
+pub use error::QueryError;

@@ -1,0 +1,171 @@
+//! Creating and dropping databases, streams and views.
+
+use super::sources::{EngineSources, Named};
+use super::{Output, QueryEngine, Session};
+use crate::bind::stream_def;
+use crate::error::{BindError, QueryError};
+use query_lang::ast::{CreateStream, CreateView, DropKind, ObjectName, Statement, StatementKind};
+use std::sync::Arc;
+use tsdb::{Error, Lsn, Request};
+
+impl QueryEngine {
+    pub(super) async fn ddl(
+        self: &Arc<Self>,
+        session: &Session,
+        sql: &str,
+        statement: &Statement,
+    ) -> Result<Output, QueryError> {
+        match &statement.kind {
+            StatementKind::CreateDatabase { name, if_not_exists } => {
+                if !self.engine().catalog().ensure_database(&name.value) && !if_not_exists {
+                    return Err(QueryError::Conflict(format!("database \"{}\" exists already", name.value)));
+                }
+                let lsn = self.log().await?;
+                Ok(self.done(format!("database {} created", name.value), lsn, Vec::new()))
+            }
+            StatementKind::CreateStream(create) => self.create_stream(session, sql, create).await,
+            StatementKind::CreateView(create) => self.create_view(session, sql, create).await,
+            StatementKind::Drop { kind, name, if_exists } => self.drop_named(session, sql, *kind, name, *if_exists).await,
+            _ => Err(super::not_yet(sql, statement, "this statement")),
+        }
+    }
+
+    /// Makes what the catalog now says durable.
+    async fn log(&self) -> Result<Lsn, QueryError> {
+        self.engine().commit_async(Request::default()).await.map_err(engine_error)
+    }
+
+    /// The database and the name that a new thing is to have.
+    fn place(&self, session: &Session, sql: &str, name: &ObjectName) -> Result<(String, String), QueryError> {
+        match name.parts.as_slice() {
+            [only] => Ok((session.db.clone(), only.value.clone())),
+            [db, last] => Ok((self.database_named(db, sql)?, last.value.clone())),
+            _ => {
+                let message = "a name has two parts at most: database and name";
+                Err(BindError::new(name.span(), message).locate(sql))
+            }
+        }
+    }
+
+    async fn create_stream(
+        self: &Arc<Self>,
+        session: &Session,
+        sql: &str,
+        create: &CreateStream,
+    ) -> Result<Output, QueryError> {
+        let new = stream_def(create).map_err(|e| e.locate(sql))?;
+        let (db, name) = self.place(session, sql, &create.name)?;
+        let catalog = self.engine().catalog();
+        if create.if_not_exists && catalog.stream(&db, &name).is_some() {
+            let notice = format!("stream {name} exists already");
+            return Ok(self.done("nothing to do", self.engine().published(), vec![notice]));
+        }
+        if self.views().is_some_and(|v| v.get(&db, &name).is_some()) {
+            return Err(QueryError::Conflict(format!("\"{name}\" is a view")));
+        }
+        catalog.create_stream(&db, &name, &new.def).map_err(engine_error)?;
+        let lsn = self.log().await?;
+        Ok(self.done(format!("stream {name} created"), lsn, new.notices))
+    }
+
+    async fn create_view(
+        self: &Arc<Self>,
+        session: &Session,
+        sql: &str,
+        create: &CreateView,
+    ) -> Result<Output, QueryError> {
+        let Some(views) = self.views() else {
+            return Err(BindError::not_yet(create.name.span(), "a view on this server").locate(sql));
+        };
+        if let Some(option) = create.options.first() {
+            let message = format!("there is no view option \"{}\"", option.name);
+            return Err(BindError::new(option.name_span, message).locate(sql));
+        }
+        if let Some(column) = create.columns.first() {
+            return Err(BindError::not_yet(column.span, "a column list of a view (use AS in its SELECT)").locate(sql));
+        }
+        let (db, name) = self.place(session, sql, &create.name)?;
+        if self.engine().catalog().stream(&db, &name).is_some() {
+            return Err(QueryError::Conflict(format!("\"{name}\" is a stream")));
+        }
+        if create.if_not_exists && views.get(&db, &name).is_some() {
+            let notice = format!("view {name} exists already");
+            return Ok(self.done("nothing to do", self.engine().published(), vec![notice]));
+        }
+        let (query, notices) = self.bind_continuous(session, sql, &create.query)?;
+        let text = create.query.to_string();
+        let job = {
+            let (name, replace) = (name.clone(), create.or_replace);
+            async move {
+                tokio::task::spawn_blocking(move || views.create(&db, &name, query, &text, replace))
+                    .await
+                    .map_err(|e| QueryError::Internal(format!("create a view: {e}")))?
+            }
+        };
+        // A view over much history takes its time; the limit of queries is not meant for it.
+        self.on_pool(std::time::Duration::from_secs(24 * 3600), job).await?;
+        let lsn = self.log().await?;
+        Ok(self.done(format!("view {name} created"), lsn, notices))
+    }
+
+    async fn drop_named(
+        self: &Arc<Self>,
+        session: &Session,
+        sql: &str,
+        kind: DropKind,
+        name: &ObjectName,
+        if_exists: bool,
+    ) -> Result<Output, QueryError> {
+        if kind == DropKind::Database {
+            return Err(BindError::not_yet(name.span(), "DROP DATABASE").locate(sql));
+        }
+        let found = {
+            let sources = EngineSources::new(self, session);
+            sources.named(name).map_err(|e| e.locate(sql))
+        };
+        let found = match found {
+            Err(QueryError::NotFound { message, .. }) if if_exists => {
+                return Ok(self.done("nothing to do", self.engine().published(), vec![message]));
+            }
+            other => other?,
+        };
+        let message = match (kind, found) {
+            (DropKind::Stream, Named::Stream(stream)) => {
+                let using = self.views().map_or_else(Vec::new, |v| v.list());
+                if let Some(view) = using.iter().find(|v| v.query.source().id == stream.id) {
+                    let message = format!("view \"{}\" reads stream \"{}\": drop it first", view.name, stream.name);
+                    return Err(QueryError::Conflict(message));
+                }
+                self.engine().catalog().drop_stream(&stream.db, &stream.name).map_err(engine_error)?;
+                format!("stream {} dropped", stream.name)
+            }
+            (DropKind::View, Named::View(view)) => {
+                if let Some(views) = self.views() {
+                    views.drop_view(&view.db, &view.name)?;
+                }
+                format!("view {} dropped", view.name)
+            }
+            (_, Named::Stream(s)) => {
+                return Err(BindError::new(name.span(), format!("\"{}\" is a stream: write DROP STREAM", s.name)).locate(sql));
+            }
+            (_, Named::View(v)) => {
+                return Err(BindError::new(name.span(), format!("\"{}\" is a view: write DROP VIEW", v.name)).locate(sql));
+            }
+        };
+        let lsn = self.log().await?;
+        Ok(self.done(message, lsn, Vec::new()))
+    }
+}
+
+/// The engine's error as a statement's.
+pub(super) fn engine_error(e: Error) -> QueryError {
+    match e {
+        Error::StreamExists(_) => QueryError::Conflict(e.to_string()),
+        Error::StreamNotFound(_) | Error::UnknownStream(_) => QueryError::Conflict(e.to_string()),
+        Error::InvalidDefinition(_) | Error::TypeConflict { .. } | Error::AmbiguousName { .. } => {
+            QueryError::Exec(e.to_string())
+        }
+        Error::Overloaded { .. } | Error::Closed => QueryError::Busy(e.to_string()),
+        other => QueryError::Storage(other.to_string()),
+    }
+}

@@ -1,0 +1,176 @@
+//! `INSERT`: rows of a query become rows of a stream, in one commit.
+
+use super::ddl::engine_error;
+use super::sources::{EngineSources, Named};
+use super::{Output, QueryEngine, Session};
+use crate::bind::integer_time;
+use crate::error::{BindError, QueryError};
+use crate::types::{TIMESTAMP, arrow_type, plain_type, type_name};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::compute::{CastOptions, cast, cast_with_options};
+use arrow::datatypes::{DataType as Arrow, Decimal128Type, Float64Type, Int64Type, TimestampNanosecondType, UInt64Type};
+use arrow::record_batch::RecordBatch;
+use query_lang::ast::{Ident, Insert, InsertSource, Query, SetExpr};
+use std::sync::Arc;
+use tsdb::types::{BatchBuilder, ColumnDef, ColumnId, DataType, Role};
+use tsdb::{Request, Rows, Stream};
+
+/// Most rows one statement may insert: they are one commit, held in memory until it is durable.
+const MAX_ROWS: usize = 5_000_000;
+
+impl QueryEngine {
+    pub(super) async fn insert(
+        self: &Arc<Self>,
+        session: &Session,
+        sql: &str,
+        insert: &Insert,
+    ) -> Result<Output, QueryError> {
+        let named = EngineSources::new(self, session).named(&insert.table).map_err(|e| e.locate(sql))?;
+        let Named::Stream(stream) = named else {
+            return Err(BindError::new(insert.table.span(), "a view takes no rows").locate(sql));
+        };
+        let targets = targets(&stream, &insert.columns).map_err(|e| e.locate(sql))?;
+        let query = match &insert.source {
+            InsertSource::Query(query) => query.as_ref().clone(),
+            InsertSource::Values(values) => Query {
+                recursive: false,
+                ctes: Vec::new(),
+                body: SetExpr::Values(values.clone()),
+                order_by: Vec::new(),
+                limit: None,
+                offset: None,
+                emit: None,
+                span: insert.table.span(),
+            },
+        };
+        let Output::Rows { schema, rows, notices, .. } = self.run_query(session, sql, &query).await? else {
+            return Err(QueryError::Internal("a query yielded no rows".to_owned()));
+        };
+        if schema.fields().len() != targets.len() {
+            let message = format!("{} values for {} columns", schema.fields().len(), targets.len());
+            return Err(BindError::new(insert.table.span(), message).locate(sql));
+        }
+        let now = self.now();
+        let mut builder = BatchBuilder::new(stream.id);
+        let mut rows = rows;
+        while let Some(batch) = rows.next().await {
+            append(&mut builder, &stream, &targets, &batch?, now)?;
+            if builder.rows() > MAX_ROWS {
+                return Err(QueryError::TooLarge(format!("one INSERT takes {MAX_ROWS} rows at most")));
+            }
+        }
+        let count = builder.rows();
+        let rows = Rows::from_builder(builder).into_iter().collect();
+        let request = Request { rows, ..Request::default() };
+        let lsn = self.engine().commit_async(request).await.map_err(engine_error)?;
+        Ok(self.done(format!("{count} rows inserted"), lsn, notices))
+    }
+}
+
+/// The stream's columns that values are for.
+fn targets(stream: &Stream, columns: &[Ident]) -> Result<Vec<ColumnDef>, BindError> {
+    let schema = stream.schema();
+    if columns.is_empty() {
+        return Ok(schema.columns.clone());
+    }
+    let mut targets: Vec<ColumnDef> = Vec::with_capacity(columns.len());
+    for name in columns {
+        let exact = schema.columns.iter().find(|c| c.name == name.value);
+        let Some(def) = exact.or_else(|| schema.columns.iter().find(|c| name.matches(&c.name))) else {
+            let names = schema.columns.iter().map(|c| c.name.as_str());
+            return Err(BindError::new(name.span, format!("stream \"{}\" has no column \"{}\"", stream.name, name.value))
+                .hint(crate::bind::nearest::did_you_mean(&name.value, names)));
+        };
+        if targets.iter().any(|t| t.id == def.id) {
+            return Err(BindError::new(name.span, format!("column \"{}\" is named twice", def.name)));
+        }
+        targets.push(def.clone());
+    }
+    Ok(targets)
+}
+
+/// A column of values as the stored type has it; a value that does not fit is an error.
+fn fitted(column: &ArrayRef, def: &ColumnDef) -> Result<ArrayRef, QueryError> {
+    let wanted = arrow_type(def.data_type);
+    let plain = plain_type(column.data_type());
+    if wanted == TIMESTAMP && plain.is_integer() {
+        let wide = cast(column, &Arrow::Int64).map_err(|e| QueryError::Exec(e.to_string()))?;
+        let times: Int64Array = wide.as_primitive::<Int64Type>().unary(integer_time);
+        return cast(&times, &TIMESTAMP).map_err(|e| QueryError::Exec(e.to_string()));
+    }
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(column, &wanted, &strict).map_err(|e| {
+        let from = type_name(column.data_type());
+        QueryError::Exec(format!("column \"{}\" is {} and cannot take this {from}: {e}", def.name, def.data_type))
+    })
+}
+
+fn append(
+    builder: &mut BatchBuilder,
+    stream: &Stream,
+    targets: &[ColumnDef],
+    batch: &RecordBatch,
+    now: i64,
+) -> Result<(), QueryError> {
+    let columns = batch
+        .columns()
+        .iter()
+        .zip(targets)
+        .map(|(c, def)| fitted(c, def))
+        .collect::<Result<Vec<_>, _>>()?;
+    let of_role = |role: Role| targets.iter().enumerate().filter(move |(_, d)| d.role == role);
+    let time = of_role(Role::Time).next().map(|(i, _)| columns[i].as_primitive::<TimestampNanosecondType>());
+    let mut tags: Vec<(ColumnId, usize)> = of_role(Role::Tag).map(|(i, d)| (d.id, i)).collect();
+    tags.sort_unstable();
+    for row in 0..batch.num_rows() {
+        let at = match time {
+            Some(t) if t.is_null(row) => {
+                return Err(QueryError::Exec("the event time of a row cannot be NULL".to_owned()));
+            }
+            Some(t) => t.value(row),
+            None => now,
+        };
+        let key: Vec<(ColumnId, &str)> = tags
+            .iter()
+            .filter(|(_, i)| columns[*i].is_valid(row))
+            .map(|(id, i)| (*id, columns[*i].as_string::<i32>().value(row)))
+            .collect();
+        builder.begin_row(at, stream.series().resolve(&key));
+        for (i, def) in of_role(Role::Field) {
+            if columns[i].is_valid(row) {
+                push(builder, def, &columns[i], row)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn push(builder: &mut BatchBuilder, def: &ColumnDef, column: &ArrayRef, row: usize) -> Result<(), QueryError> {
+    // A row has each column once, so there is room for the value.
+    let Some(to) = builder.column(def.id, def.data_type) else { return Ok(()) };
+    let fits = match def.data_type {
+        DataType::Bool => {
+            to.push_i64(i64::from(column.as_boolean().value(row)));
+            true
+        }
+        DataType::Int64 => {
+            to.push_i64(column.as_primitive::<Int64Type>().value(row));
+            true
+        }
+        DataType::UInt64 => {
+            to.push_i64(column.as_primitive::<UInt64Type>().value(row) as i64);
+            true
+        }
+        DataType::Float64 => {
+            to.push_f64(column.as_primitive::<Float64Type>().value(row));
+            true
+        }
+        DataType::Timestamp => {
+            to.push_i64(column.as_primitive::<TimestampNanosecondType>().value(row));
+            true
+        }
+        DataType::Decimal { .. } => to.push_i128(column.as_primitive::<Decimal128Type>().value(row)),
+        DataType::Utf8 => to.push_str(column.as_string::<i32>().value(row)),
+    };
+    if fits { Ok(()) } else { Err(QueryError::TooLarge(format!("the values of \"{}\" take more than 4 GiB", def.name))) }
+}

@@ -1,0 +1,192 @@
+//! Statements in, answers out: what the server and the tools call.
+
+mod config;
+mod ddl;
+mod explain;
+mod insert;
+mod output;
+mod run;
+mod session;
+mod show;
+mod sources;
+mod views;
+
+pub use config::{QueryConfig, Session};
+pub use output::{Output, RowStream};
+pub use views::{ViewInfo, Views};
+
+use crate::bind::{Binder, Functions};
+use crate::error::QueryError;
+use parking_lot::RwLock;
+use query_lang::ast::{InsertSource, Statement, StatementKind};
+use sources::EngineSources;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::runtime::Runtime;
+use tsdb::Engine;
+
+/// Runs statements over an engine, on threads of its own, so that no query delays an acknowledgement.
+pub struct QueryEngine {
+    engine: Engine,
+    config: QueryConfig,
+    functions: Functions,
+    views: RwLock<Option<Arc<dyn Views>>>,
+    pool: Option<Runtime>,
+    queries: AtomicU64,
+}
+
+impl std::fmt::Debug for QueryEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryEngine").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Drop for QueryEngine {
+    fn drop(&mut self) {
+        // A runtime must not be waited for on another runtime's thread.
+        if let Some(pool) = self.pool.take() {
+            pool.shutdown_background();
+        }
+    }
+}
+
+impl QueryEngine {
+    /// A query engine over `engine`.
+    ///
+    /// # Errors
+    /// When its threads cannot be started.
+    pub fn new(engine: Engine, config: QueryConfig) -> Result<Arc<Self>, QueryError> {
+        let pool = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(config.threads)
+            .max_blocking_threads(config.threads * 16)
+            .thread_stack_size(8 << 20)
+            .thread_name("query")
+            .enable_time()
+            .build()
+            .map_err(|e| QueryError::Internal(format!("start the query threads: {e}")))?;
+        let functions = Functions::new(session::base_state(&config)?);
+        Ok(Arc::new(Self {
+            engine,
+            config,
+            functions,
+            views: RwLock::new(None),
+            pool: Some(pool),
+            queries: AtomicU64::new(0),
+        }))
+    }
+
+    /// Lets queries read, create and drop views.
+    pub fn set_views(&self, views: Arc<dyn Views>) {
+        *self.views.write() = Some(views);
+    }
+
+    /// The engine underneath.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Queries run so far.
+    #[must_use]
+    pub fn queries(&self) -> u64 {
+        self.queries.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn views(&self) -> Option<Arc<dyn Views>> {
+        self.views.read().clone()
+    }
+
+    /// Runs the statements of one text in order, each seeing what the one before did, and gives their outputs.
+    ///
+    /// # Errors
+    /// The index of the statement that failed (0 when the text does not parse), and why. Those before it stay done.
+    pub async fn execute(self: &Arc<Self>, session: &Session, sql: &str) -> Result<Vec<Output>, (usize, QueryError)> {
+        let statements = query_lang::parse_statements(sql).map_err(|e| (0, QueryError::from(e)))?;
+        let mut session = session.clone();
+        let mut outputs = Vec::with_capacity(statements.len());
+        for (i, statement) in statements.iter().enumerate() {
+            let output = self.execute_stmt(&session, sql, statement).await.map_err(|e| (i, e))?;
+            if let StatementKind::Use { database } = &statement.kind {
+                session.db = self.database_named(database, sql).map_err(|e| (i, e))?;
+            }
+            outputs.push(output);
+        }
+        Ok(outputs)
+    }
+
+    /// Runs one statement of `sql`.
+    ///
+    /// # Errors
+    /// Why it has no answer.
+    pub async fn execute_stmt(
+        self: &Arc<Self>,
+        session: &Session,
+        sql: &str,
+        statement: &Statement,
+    ) -> Result<Output, QueryError> {
+        self.queries.fetch_add(1, Ordering::Relaxed);
+        match &statement.kind {
+            StatementKind::Query(query) if query.emit.is_some() => {
+                let (query, notices) = self.bind_continuous(session, sql, query)?;
+                let text = statement.span.text(sql).unwrap_or(sql).to_owned();
+                Ok(Output::Continuous { query: Box::new(query), sql: text, notices })
+            }
+            StatementKind::Query(query) => self.run_query(session, sql, query).await,
+            StatementKind::Insert(insert) => self.insert(session, sql, insert).await,
+            StatementKind::Explain { analyze, verbose, statement } => {
+                let query = match &statement.kind {
+                    StatementKind::Query(q) => q,
+                    StatementKind::Insert(i) => match &i.source {
+                        InsertSource::Query(q) if !*analyze => q,
+                        _ => return Err(not_yet(sql, statement, "EXPLAIN of this statement")),
+                    },
+                    _ => return Err(not_yet(sql, statement, "EXPLAIN of this statement")),
+                };
+                self.explain(session, sql, query, *analyze, *verbose).await
+            }
+            StatementKind::Delete { table, .. } => {
+                Err(crate::error::BindError::not_yet(table.span(), "DELETE").locate(sql))
+            }
+            StatementKind::Show { kind, like } => self.show(session, sql, kind, like.as_deref()),
+            StatementKind::Describe { name } => self.describe(session, sql, name),
+            StatementKind::Use { database } => {
+                let db = self.database_named(database, sql)?;
+                Ok(self.done(format!("using {db}"), self.engine.published(), Vec::new()))
+            }
+            StatementKind::Set { name, .. } => {
+                Err(crate::error::BindError::not_yet(name.span(), "SET").locate(sql))
+            }
+            StatementKind::CreateDatabase { .. }
+            | StatementKind::CreateStream(_)
+            | StatementKind::CreateView(_)
+            | StatementKind::Drop { .. } => self.ddl(session, sql, statement).await,
+        }
+    }
+
+    /// Binds a query that is kept up to date: what `EMIT` and views run.
+    ///
+    /// # Errors
+    /// What in it cannot be kept up to date, with its place in `sql`.
+    pub fn bind_continuous(
+        self: &Arc<Self>,
+        session: &Session,
+        sql: &str,
+        query: &query_lang::ast::Query,
+    ) -> Result<(crate::bind::windowed::ContinuousQuery, Vec<String>), QueryError> {
+        let sources = EngineSources::new(self, session);
+        let binder = Binder::new(&sources, &self.functions, self.now());
+        binder.continuous(query).map_err(|e| e.locate(sql))
+    }
+
+    fn now(&self) -> i64 {
+        self.engine.clock().wall_ns()
+    }
+
+    fn done(&self, message: impl Into<String>, lsn: tsdb::Lsn, notices: Vec<String>) -> Output {
+        Output::Done { message: message.into(), lsn: lsn.0, notices }
+    }
+}
+
+fn not_yet(sql: &str, statement: &Statement, what: &str) -> QueryError {
+    crate::error::BindError::not_yet(statement.span, what).locate(sql)
+}

@@ -1,0 +1,85 @@
+//! What a statement yields.
+
+use crate::bind::windowed::ContinuousQuery;
+use crate::error::QueryError;
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use tokio::sync::mpsc;
+
+/// What a statement yields.
+#[derive(Debug)]
+pub enum Output {
+    /// Rows.
+    Rows {
+        /// The columns; no column is a dictionary, names may repeat.
+        schema: SchemaRef,
+        /// The rows, as they are computed.
+        rows: RowStream,
+        /// The commit up to which everything is in the answer.
+        lsn: u64,
+        /// What the user should know.
+        notices: Vec<String>,
+    },
+    /// It is done.
+    Done {
+        /// What was done.
+        message: String,
+        /// The commit that contains it.
+        lsn: u64,
+        /// What the user should know.
+        notices: Vec<String>,
+    },
+    /// A query that runs on: subscribe to it.
+    Continuous {
+        /// The bound query, with what it emits.
+        query: Box<ContinuousQuery>,
+        /// Its text.
+        sql: String,
+        /// What the user should know.
+        notices: Vec<String>,
+    },
+}
+
+/// Rows of a running query. Dropping it ends the query.
+#[derive(Debug)]
+pub struct RowStream {
+    first: Option<RecordBatch>,
+    rest: Option<mpsc::Receiver<Result<RecordBatch, QueryError>>>,
+}
+
+impl RowStream {
+    pub(super) fn new(first: Option<RecordBatch>, rest: Option<mpsc::Receiver<Result<RecordBatch, QueryError>>>) -> Self {
+        Self { first, rest }
+    }
+
+    pub(super) fn of(batch: RecordBatch) -> Self {
+        Self { first: Some(batch), rest: None }
+    }
+
+    /// The next rows; `None` at the end.
+    ///
+    /// # Errors
+    /// Why there are no more although the answer is not complete.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch, QueryError>> {
+        if let Some(first) = self.first.take() {
+            return Some(Ok(first));
+        }
+        let received = self.rest.as_mut()?.recv().await;
+        if !matches!(received, Some(Ok(_))) {
+            self.rest = None;
+        }
+        received
+    }
+
+    /// All rows.
+    ///
+    /// # Errors
+    /// Why the answer is not complete.
+    pub async fn collect(mut self) -> Result<Vec<RecordBatch>, QueryError> {
+        let mut all = Vec::new();
+        while let Some(batch) = self.next().await {
+            all.push(batch?);
+        }
+        Ok(all)
+    }
+}

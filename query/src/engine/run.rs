@@ -1,0 +1,185 @@
+//! Running a query: bound, planned and computed on the query threads, within its bounds of time, memory and rows.
+
+use super::sources::EngineSources;
+use super::{Output, QueryEngine, RowStream, Session, session};
+use crate::bind::{Binder, Bound};
+use crate::error::QueryError;
+use crate::history::QueryContext;
+use crate::types::plain_type;
+use arrow::compute::cast;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::execution::{SessionState, SendableRecordBatchStream};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::StreamExt;
+use query_lang::ast::Query;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// A query ready to run.
+pub(super) struct Planned {
+    pub plan: Arc<dyn ExecutionPlan>,
+    pub state: SessionState,
+    /// The output columns as shown.
+    pub schema: SchemaRef,
+    pub lsn: u64,
+    pub notices: Vec<String>,
+    pub context: Arc<QueryContext>,
+    pub logical: LogicalPlan,
+}
+
+impl QueryEngine {
+    /// Runs a query for its rows.
+    pub(super) async fn run_query(
+        self: &Arc<Self>,
+        session: &Session,
+        sql: &str,
+        query: &Query,
+    ) -> Result<Output, QueryError> {
+        let limit = self.time_limit(session);
+        let job = {
+            let (engine, session) = (Arc::clone(self), session.clone());
+            let (sql, query) = (sql.to_owned(), query.clone());
+            async move {
+                let planned = engine.plan_query(&session, &sql, &query).await?;
+                engine.start(planned, limit).await
+            }
+        };
+        self.on_pool(limit, job).await
+    }
+
+    pub(super) fn time_limit(&self, session: &Session) -> Duration {
+        session.time_limit.map_or(self.config.time_limit, |l| l.min(self.config.time_limit))
+    }
+
+    /// Runs a job on the query threads. The job ends when its caller stops to wait.
+    pub(super) async fn on_pool<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        job: impl Future<Output = Result<T, QueryError>> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+        impl<T> Drop for AbortOnDrop<T> {
+            fn drop(&mut self) {
+                self.0.abort();
+            }
+        }
+        let Some(pool) = &self.pool else { return Err(QueryError::Internal("the query threads are gone".to_owned())) };
+        let mut task = AbortOnDrop(pool.spawn(async move {
+            match tokio::time::timeout(limit, job).await {
+                Ok(result) => result,
+                Err(_) => Err(QueryError::TimedOut(limit)),
+            }
+        }));
+        match (&mut task.0).await {
+            Ok(result) => result,
+            Err(e) if e.is_panic() => Err(QueryError::Internal("a query operator panicked".to_owned())),
+            Err(_) => Err(QueryError::Busy("the server is shutting down".to_owned())),
+        }
+    }
+
+    /// Binds and plans.
+    pub(super) async fn plan_query(
+        self: &Arc<Self>,
+        session: &Session,
+        sql: &str,
+        query: &Query,
+    ) -> Result<Planned, QueryError> {
+        let sources = EngineSources::new(self, session);
+        let (Bound { plan, names }, notices) = {
+            let binder = Binder::new(&sources, &self.functions, self.now());
+            let bound = binder.history(query).map_err(|e| e.locate(sql))?;
+            (bound, binder.into_notices())
+        };
+        let lsn = sources.fix().await?;
+        let state = session::state_for(self.functions.state(), &self.config, session)?;
+        let optimized = state.optimize(&plan)?;
+        let physical = state.query_planner().create_physical_plan(&optimized, &state).await?;
+        let schema = shown_schema(&physical.schema(), &names);
+        let context = Arc::clone(&sources.context);
+        Ok(Planned { plan: physical, state, schema, lsn, notices, context, logical: optimized })
+    }
+
+    /// Starts a planned query; returns with its first rows, so that early errors are the statement's.
+    async fn start(self: &Arc<Self>, planned: Planned, limit: Duration) -> Result<Output, QueryError> {
+        const QUEUED: usize = 4;
+        let Planned { plan, state, schema, lsn, notices, .. } = planned;
+        let rows = execute_stream(plan, state.task_ctx())?;
+        let (tx, mut rx) = mpsc::channel(QUEUED);
+        let max_rows = self.config.max_rows;
+        let shown = Arc::clone(&schema);
+        tokio::spawn(async move {
+            let pump = pump(rows, shown, max_rows, tx.clone());
+            if tokio::time::timeout(limit, pump).await.is_err() {
+                // Whoever waited may be gone already.
+                let _ = tx.send(Err(QueryError::TimedOut(limit))).await;
+            }
+        });
+        let first = rx.recv().await.transpose()?;
+        let rest = first.is_some().then_some(rx);
+        Ok(Output::Rows { schema, rows: RowStream::new(first, rest), lsn, notices })
+    }
+}
+
+/// Moves rows from a plan to a reader until either ends.
+async fn pump(
+    mut rows: SendableRecordBatchStream,
+    schema: SchemaRef,
+    max_rows: usize,
+    tx: mpsc::Sender<Result<RecordBatch, QueryError>>,
+) {
+    let mut sent = 0;
+    loop {
+        let next = tokio::select! {
+            next = rows.next() => next,
+            () = tx.closed() => return,
+        };
+        let Some(next) = next else { return };
+        let batch = next.map_err(QueryError::from).and_then(|b| shown_batch(&b, &schema));
+        if let Ok(b) = &batch {
+            if b.num_rows() == 0 {
+                continue;
+            }
+            sent += b.num_rows();
+            if sent > max_rows {
+                let too_many = format!("the answer has more than {max_rows} rows: add a LIMIT");
+                // Whoever waited may be gone already.
+                let _ = tx.send(Err(QueryError::TooLarge(too_many))).await;
+                return;
+            }
+        }
+        let failed = batch.is_err();
+        if tx.send(batch).await.is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// The output columns with their asked-for names, dictionaries undone.
+pub(super) fn shown_schema(schema: &SchemaRef, names: &[String]) -> SchemaRef {
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(i, f)| {
+            let name = names.get(i).map_or_else(|| f.name().clone(), Clone::clone);
+            Field::new(name, plain_type(f.data_type()).clone(), f.is_nullable())
+        })
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+pub(super) fn shown_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, QueryError> {
+    let columns = batch
+        .columns()
+        .iter()
+        .zip(schema.fields())
+        .map(|(c, f)| if c.data_type() == f.data_type() { Ok(Arc::clone(c)) } else { cast(c, f.data_type()) })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| QueryError::Internal(e.to_string()))?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+        .map_err(|e| QueryError::Internal(e.to_string()))
+}

@@ -1,0 +1,18 @@
+//! Answers from a snapshot: tables over it, and the fast ways to grouped rows and to last rows.
+
+mod context;
+mod convert;
+mod dense;
+mod exec;
+mod latest;
+mod operator;
+mod pushdown;
+mod table;
+mod view_rows;
+
+pub use context::{QueryContext, ScanReport};
+pub use dense::DenseTable;
+pub use latest::LatestTable;
+pub use operator::OperatorTable;
+pub use table::StreamTable;
+pub use view_rows::{ViewRows, ViewTable};
