@@ -14,5 +14,6 @@ def run(binary, workload, url, path, *flags):
         # A summary is there whenever the load got to its end, even where a row could not be read back.
         return json.loads(done.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError) as error:
-        words = (done.stderr.strip() or done.stdout.strip() or str(error)).splitlines()
-        raise Failed(f"load {workload} ended with status {done.returncode}: {' | '.join(words[-3:])}") from error
+        text = done.stderr.strip() or done.stdout.strip() or str(error)
+        words = text.split("Stack backtrace:")[0].split()
+        raise Failed(f"load {workload} ended with status {done.returncode}: {' '.join(words)[:400]}") from error

@@ -46,6 +46,9 @@ class Tidemill(Peer):
         self.http.expect("POST", "/api/v1/admin/flush")
         self.http.expect("POST", "/api/v1/admin/compact")
 
+    def idle_bytes(self):
+        return json.loads(self.http.expect("GET", "/api/v1/admin/storage"))["wal_ready_bytes"]
+
     def totals(self):
         return totals_of(self.sql(totals_sql())[0])
 
