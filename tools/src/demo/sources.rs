@@ -1,0 +1,126 @@
+//! The three sources of the demo's events, each a task that ends when it is told to, after its last request has been
+//! answered.
+
+use super::feed::{Progress, Stop, send};
+use super::flights::Flights;
+use super::host::Sampler;
+use super::purchases::Shop;
+use crate::sql::client::Client;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Flights that fall due within this time are sent together.
+const TICK: Duration = Duration::from_millis(100);
+/// Most flights of a request.
+const BATCH: u64 = 5_000;
+/// The replay's clock waits when the server is slower than it: it never has more than this to catch up.
+const BEHIND: Duration = Duration::from_secs(2);
+/// How often purchases are sent.
+const PURCHASES_EVERY: Duration = Duration::from_millis(250);
+/// How often the host is sampled.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
+/// What all sources work with.
+#[derive(Clone)]
+pub(super) struct Source {
+    /// The server.
+    pub client: Client,
+    /// What has been done.
+    pub progress: Arc<Progress>,
+    /// When to end.
+    pub stop: Stop,
+}
+
+impl Source {
+    async fn send(&mut self, stream: &str, kind: &str, rows: Bytes) -> anyhow::Result<bool> {
+        let ack = send(&self.client, &mut self.stop, stream, kind, rows).await?;
+        if let Some(ack) = &ack {
+            self.progress.lsn.fetch_max(ack.lsn, Ordering::Relaxed);
+        }
+        Ok(ack.is_some())
+    }
+
+    /// Replays the flights after `latest`, `speed` seconds of event time a second. Tells whether all are through.
+    pub(super) async fn flights(
+        mut self,
+        flights: Flights,
+        latest: Option<i64>,
+        speed: f64,
+    ) -> anyhow::Result<bool> {
+        let mut at = flights.after(latest);
+        let Some(first) = flights.time(at) else {
+            return Ok(true);
+        };
+        // Where the replay's clock stood, and when.
+        let (mut event, mut since) = (first as f64, Instant::now());
+        while let Some(due) = flights.time(at) {
+            let clock = event + since.elapsed().as_secs_f64() * speed;
+            if clock < due as f64 {
+                let wait = Duration::try_from_secs_f64((due as f64 - clock) / speed)
+                    .unwrap_or(Duration::MAX);
+                // The clock goes on while no flight is due; a night is long at a low speed.
+                self.progress.clock.store(clock as i64, Ordering::Relaxed);
+                if self
+                    .stop
+                    .within(wait.clamp(TICK, Duration::from_secs(1)))
+                    .await
+                {
+                    return Ok(false);
+                }
+                continue;
+            }
+            let (rows, count, next) = flights.batch(at, clock as i64, BATCH);
+            if !self.send("flights", "text/csv", rows).await? {
+                return Ok(false);
+            }
+            at = next;
+            self.progress.flights.fetch_add(count, Ordering::Relaxed);
+            self.progress.replayed.fetch_add(count, Ordering::Relaxed);
+            let sent = flights.time(next - 1).unwrap_or(due);
+            self.progress.clock.store(sent, Ordering::Relaxed);
+            let behind = event + since.elapsed().as_secs_f64() * speed - sent as f64;
+            if behind > BEHIND.as_secs_f64() * speed {
+                (event, since) = (sent as f64, Instant::now());
+            }
+            if self.stop.is_set() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Samples the host each second.
+    pub(super) async fn host(mut self) -> anyhow::Result<()> {
+        let (mut sampler, mut last) = (Sampler::new(), Instant::now());
+        while !self.stop.within(SAMPLE_EVERY).await {
+            let row = sampler.sample(now_ms(), last.elapsed().as_secs_f64());
+            last = Instant::now();
+            if self
+                .send("host_samples", "application/x-ndjson", row.into())
+                .await?
+            {
+                self.progress.samples.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes purchases.
+    pub(super) async fn purchases(mut self, mut shop: Shop) -> anyhow::Result<()> {
+        let mut last = Instant::now();
+        while !self.stop.within(PURCHASES_EVERY).await {
+            let (rows, count) = shop.purchases(now_ms(), last.elapsed().as_secs_f64().min(1.0));
+            last = Instant::now();
+            if count > 0 && self.send("purchases", "application/x-ndjson", rows).await? {
+                self.progress.purchases.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn now_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
