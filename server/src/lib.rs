@@ -1,6 +1,7 @@
 //! Tidemill's server: HTTP, WebSocket, metrics, configuration and the page.
 
 mod config;
+mod encode;
 mod http;
 mod metrics;
 mod server;

@@ -3,8 +3,10 @@
 use crate::config::{Config, ConfigError};
 use crate::http::{self, App, Gate};
 use crate::metrics::Metrics;
+use query::{QueryConfig, QueryEngine};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -27,6 +29,9 @@ pub enum ServerError {
     /// The database did not open.
     #[error(transparent)]
     Engine(#[from] tsdb::Error),
+    /// Queries can't be run.
+    #[error(transparent)]
+    Query(#[from] query::QueryError),
     /// A fault of our own.
     #[error("{0}")]
     Internal(&'static str),
@@ -106,10 +111,18 @@ async fn open(gate: Arc<Gate>) -> Result<(), ServerError> {
             flush_bytes: config.flush_bytes,
             ..tsdb::EngineConfig::new(&config.data_dir)
         })?;
+        let query = QueryEngine::new(
+            engine.clone(),
+            QueryConfig {
+                memory_bytes: config.limits.query_bytes,
+                time_limit: Duration::from_secs(config.limits.query_seconds),
+                ..QueryConfig::default()
+            },
+        )?;
         engine.recovery_done();
-        Ok::<_, ServerError>(engine)
+        Ok::<_, ServerError>((engine, query))
     });
-    let engine = opened.await.map_err(|_| ServerError::Internal("opening the database has panicked"))??;
-    gate.open(Arc::new(App::new(engine, gate.config.clone(), gate.metrics.clone())));
+    let (engine, query) = opened.await.map_err(|_| ServerError::Internal("opening the database has panicked"))??;
+    gate.open(Arc::new(App::new(engine, query, gate.config.clone(), gate.metrics.clone())));
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! HTTP: connections, the routes that must be fast, and a router for the rest.
 
+mod accept;
 mod admin;
 mod body;
 mod connection;
@@ -10,6 +11,7 @@ mod ingest;
 mod meta;
 mod params;
 mod reply;
+mod sql;
 mod ui;
 
 pub(crate) use connection::serve;
@@ -26,6 +28,7 @@ use guard::Guard;
 use http::{HeaderValue, Method, StatusCode, header};
 use hyper::body::Incoming;
 use ::ingest::decode::line_protocol::LineDecoder;
+use query::QueryEngine;
 use reply::ApiError;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -37,14 +40,15 @@ use tower::ServiceExt;
 /// What all requests share, once the database is open.
 pub(crate) struct App {
     pub(crate) engine: tsdb::Engine,
+    pub(crate) query: Arc<QueryEngine>,
     pub(crate) lines: LineDecoder,
     pub(crate) config: Arc<Config>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
 impl App {
-    pub(crate) fn new(engine: tsdb::Engine, config: Arc<Config>, metrics: Arc<Metrics>) -> App {
-        App { engine, lines: LineDecoder::new(), config, metrics }
+    pub(crate) fn new(engine: tsdb::Engine, query: Arc<QueryEngine>, config: Arc<Config>, metrics: Arc<Metrics>) -> App {
+        App { engine, query, lines: LineDecoder::new(), config, metrics }
     }
 
     pub(crate) fn body_limits(&self) -> BodyLimits {
@@ -107,6 +111,9 @@ impl Gate {
             if path == "/api/v2/write" {
                 return influx::write(app, request, influx::Api::V2).await;
             }
+            if path == "/api/v1/sql" {
+                return sql::post(app, request).await;
+            }
             if path.starts_with(ingest::PREFIX) {
                 return ingest::post(app, request).await;
             }
@@ -150,6 +157,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/settings", get(influx::settings))
         .route("/query", get(influx::query).post(influx::query))
         .route("/metrics", get(metrics))
+        .route("/api/v1/sql", get(sql::get))
+        .route("/api/v1/query", get(sql::get))
         .route("/api/v1/streams", get(meta::streams))
         .route("/api/v1/streams/{name}", get(meta::stream))
         .route("/api/v1/admin/flush", post(admin::flush))
