@@ -66,6 +66,11 @@ fn positive(text: &str) -> Result<f64, String> {
 /// # Errors
 /// When the server does not start, or a source can't write what it has.
 pub fn run(args: DemoArgs) -> anyhow::Result<()> {
+    // The progress line and the log share a screen: only what matters is logged.
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_writer(std::io::stderr)
+        .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -75,13 +80,17 @@ pub fn run(args: DemoArgs) -> anyhow::Result<()> {
             listen: args.listen.clone(),
             ..server::Config::default()
         };
-        let server = server::Server::start(config).await.with_context(|| {
+        let mut server = server::Server::start(config).await.with_context(|| {
             format!(
                 "the server did not start on {} with {}",
                 args.listen,
                 args.data_dir.display()
             )
         })?;
+        server
+            .ready()
+            .await
+            .with_context(|| format!("{} did not open", args.data_dir.display()))?;
         // A server that has started is stopped in order, whatever happens to the sources.
         let outcome = play(&args, &format!("http://{}", server.address())).await;
         server.stop().await;

@@ -28,7 +28,7 @@ pub(crate) enum ClientError {
     Gone { url: String, reason: String },
     /// The server says no.
     #[error("{0}")]
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// The reply has no meaning.
     #[error("the reply cannot be read: {0}")]
     Reply(String),
@@ -69,9 +69,6 @@ pub(crate) struct Reply<'a> {
     /// The rows, each as long as the columns.
     #[serde(default, borrow)]
     pub rows: Vec<Vec<&'a RawValue>>,
-    /// The log position that the reply shows.
-    #[serde(default)]
-    pub lsn: Option<u64>,
     /// What was done, where there is no result.
     #[serde(default)]
     pub message: Option<String>,
@@ -112,8 +109,6 @@ impl<'a> Reply<'a> {
 /// What a write was answered.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Ack {
-    /// Rows that are durable and visible now.
-    pub accepted: u64,
     /// Rows that are not.
     #[serde(default)]
     pub rejected: u64,
@@ -194,7 +189,7 @@ impl Client {
         if response.status().is_success() {
             return Ok(response);
         }
-        Err(ClientError::Refused(self.refusal(response).await))
+        Err(ClientError::Refused(Box::new(self.refusal(response).await)))
     }
 
     /// Runs one statement and gives the body of the JSON reply, for [`Reply::parse`]. `options` go into
@@ -340,7 +335,7 @@ mod tests {
         let reply = Reply::parse(body).unwrap();
         assert_eq!(reply.rows[0][0].get(), "1.10");
         assert_eq!(reply.rows[1][0].get(), "null");
-        assert_eq!(reply.lsn, Some(7));
+        assert_eq!(reply.elapsed_ms, Some(1.5));
     }
 
     #[test]

@@ -160,13 +160,13 @@ mod tests {
     }
 
     fn refused(line: usize, column: usize, hint: Option<&str>) -> Failure {
-        Failure::Client(ClientError::Refused(Refusal {
+        Failure::Client(ClientError::Refused(Box::new(Refusal {
             message: "expected FROM".into(),
             line: Some(line),
             column: Some(column),
             hint: hint.map(str::to_owned),
             ..Refusal::default()
-        }))
+        })))
     }
 
     #[test]

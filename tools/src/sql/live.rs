@@ -123,7 +123,7 @@ impl Changes {
                     message: frame.message.unwrap_or_else(|| "the query ended".into()),
                     ..Refusal::default()
                 });
-                return Err(ClientError::Refused(refusal).into());
+                return Err(ClientError::Refused(Box::new(refusal)).into());
             }
             "closing" => {
                 let why = frame

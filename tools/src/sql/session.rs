@@ -1,12 +1,13 @@
 //! One run of the shell: the server it talks to, how results are shown and where they go.
 
-use super::client::{Client, ClientError, Reply};
+use super::client::{Client, Reply};
 use super::failure::{Failure, explain};
 use super::live;
 use super::script::{Piece, PieceKind, Script};
 use super::show::{Output, table_of};
 use super::table::Style;
 use super::{Format, command};
+use bytes::Bytes;
 use query_lang::ast::StatementKind;
 use std::fs::File;
 use std::future::Future;
@@ -149,10 +150,7 @@ impl Session {
 
     /// Shows the result of a statement as a table; gives the server's time.
     pub(super) fn show_table(&mut self, text: &str) -> Result<Option<f64>, Failure> {
-        let body = self.wait(self.client.clone(), |c, options| {
-            let text = text.to_owned();
-            async move { Ok(c.sql(&text, &options).await?) }
-        })?;
+        let body = self.ask(text)?;
         let reply = Reply::parse(&body)?;
         for notice in &reply.notices {
             eprintln!("notice: {}", super::cell::visible(notice));
@@ -207,10 +205,7 @@ impl Session {
 
     /// The names of one column of a statement's result: the column called one of `wanted`, else the first.
     pub(super) fn names(&mut self, text: &str, wanted: &[&str]) -> Result<Vec<String>, Failure> {
-        let body = self.wait(self.client.clone(), |c, options| {
-            let text = text.to_owned();
-            async move { Ok(c.sql(&text, &options).await?) }
-        })?;
+        let body = self.ask(text)?;
         let reply = Reply::parse(&body)?;
         let at = reply
             .columns
@@ -228,17 +223,11 @@ impl Session {
         self.names("SHOW STREAMS", &[]).map(drop)
     }
 
-    fn wait<T, F>(
-        &self,
-        client: Client,
-        ask: impl FnOnce(Client, String) -> F,
-    ) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, ClientError>>,
-    {
-        let answer = ask(client, self.options());
-        self.handle()
-            .block_on(cancellable(async { Ok(answer.await?) }))
+    /// The body of a statement's JSON reply.
+    fn ask(&self, text: &str) -> Result<Bytes, Failure> {
+        let options = self.options();
+        let asked = async { Ok(self.client.sql(text, &options).await?) };
+        self.handle().block_on(cancellable(asked))
     }
 
     fn handle(&self) -> Handle {
