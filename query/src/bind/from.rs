@@ -105,7 +105,7 @@ impl Binder<'_> {
                     };
                     bound.push(self.expr(e, at)?);
                 }
-                let args = datafusion::catalog::TableFunctionArgs::new(&bound, self.functions.state());
+                let args = datafusion::catalog::TableFunctionArgs::new(&bound, self.functions.state().as_ref());
                 let provider = df(name.span(), function.create_table_provider_with_args(args))?;
                 let reference = TableReference::bare(called.as_str());
                 let scan = LogicalPlanBuilder::scan(reference, provider_as_source(provider), None);

@@ -27,7 +27,7 @@ const OWN: &[&str] = &[
 
 /// The functions that queries may call, looked up by lower-case name.
 pub struct Functions {
-    state: SessionState,
+    state: Arc<SessionState>,
     names: Vec<String>,
 }
 
@@ -39,7 +39,7 @@ impl Functions {
         names.extend(state.scalar_functions().keys().cloned());
         names.extend(state.aggregate_functions().keys().cloned());
         names.extend(state.window_functions().keys().cloned());
-        Self { state, names: names.into_iter().collect() }
+        Self { state: Arc::new(state), names: names.into_iter().collect() }
     }
 
     /// The scalar function of that name.
@@ -68,7 +68,7 @@ impl Functions {
 
     /// What the functions are registered with.
     #[must_use]
-    pub fn state(&self) -> &SessionState {
+    pub fn state(&self) -> &Arc<SessionState> {
         &self.state
     }
 

@@ -23,6 +23,7 @@ pub use query::Bound;
 pub use scope::Env;
 
 use crate::error::{BindError, BindResult};
+use arrow::datatypes::DataType;
 use datafusion::logical_expr::TableSource;
 use query_lang::ast::{self, NamedWindow, ObjectName};
 use std::cell::{Cell, RefCell};
@@ -93,6 +94,11 @@ impl<'a> Binder<'a> {
     /// Binds a query for one answer.
     pub fn history(&self, query: &ast::Query) -> BindResult<Bound> {
         self.query(query, &Env::top())
+    }
+
+    /// Binds the rows of an `INSERT .. VALUES` for columns of these types.
+    pub fn rows(&self, values: &ast::Values, types: &[DataType], span: ast::Span) -> BindResult<Bound> {
+        self.values(values, Some(types), span, &Env::top())
     }
 
     /// Binds a query that is kept up to date: over one stream, grouped or row by row. `now()` and what depends on

@@ -2,12 +2,15 @@
 
 use super::expr::At;
 use super::function::sort;
+use super::literal::toward;
 use super::scope::{Env, Scope};
 use super::{Binder, df};
 use crate::error::{BindError, BindResult};
+use crate::types::type_name;
+use arrow::datatypes::DataType;
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::expr::Sort;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Cast, Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use query_lang::ast::{self, ExprKind, Literal, OrderItem, Query, SetExpr, SetOp, Span};
 
 /// A bound query.
@@ -91,7 +94,7 @@ impl Binder<'_> {
         match body {
             SetExpr::Select(select) => self.select(select, &[], Limit::default(), span, env),
             SetExpr::Nested(query) => self.query(query, env),
-            SetExpr::Values(values) => self.values(values, span, env),
+            SetExpr::Values(values) => self.values(values, None, span, env),
             SetExpr::Operation { first, arms } => {
                 const MAX_ARMS: usize = 200;
                 if arms.len() > MAX_ARMS {
@@ -112,7 +115,14 @@ impl Binder<'_> {
         }
     }
 
-    fn values(&self, values: &ast::Values, span: Span, env: &Env<'_>) -> BindResult<Bound> {
+    /// Rows written out; with `types`, as columns of those types are given them by an `INSERT`.
+    pub(super) fn values(
+        &self,
+        values: &ast::Values,
+        types: Option<&[DataType]>,
+        span: Span,
+        env: &Env<'_>,
+    ) -> BindResult<Bound> {
         const MAX_ROWS: usize = 100_000;
         if values.rows.len() > MAX_ROWS {
             return Err(BindError::new(span, format!("more than {MAX_ROWS} rows of VALUES")));
@@ -126,7 +136,14 @@ impl Binder<'_> {
                 let message = format!("a row of {} values among rows of {}", row.len(), values.rows[0].len());
                 return Err(BindError::new(row.first().map_or(span, |e| e.span), message));
             }
-            rows.push(row.iter().map(|e| self.expr(e, at)).collect::<BindResult<Vec<_>>>()?);
+            let one = |(i, e): (usize, &ast::Expr)| {
+                let bound = self.expr(e, at)?;
+                match types.and_then(|t| t.get(i)) {
+                    Some(t) => given(bound, t, e.span),
+                    None => Ok(bound),
+                }
+            };
+            rows.push(row.iter().enumerate().map(one).collect::<BindResult<Vec<_>>>()?);
         }
         let plan = df(span, LogicalPlanBuilder::values(rows).and_then(LogicalPlanBuilder::build))?;
         let names = plan.schema().fields().iter().map(|f| f.name().clone()).collect();
@@ -165,6 +182,23 @@ impl Binder<'_> {
             // More rows than fit 64 signed bits is no bound at all.
             Expr::Literal(ScalarValue::UInt64(Some(_)), _) => Ok(Some(i64::MAX as usize)),
             _ => Err(BindError::new(e.span, format!("{clause} must be a number of rows"))),
+        }
+    }
+}
+
+/// A value as a column of that type takes it.
+fn given(value: Expr, to: &DataType, span: Span) -> BindResult<Expr> {
+    let value = toward(value, to, span)?;
+    let Expr::Literal(constant, _) = &value else {
+        return Ok(Expr::Cast(Cast::new(Box::new(value), to.clone())));
+    };
+    let from = constant.data_type();
+    match constant.cast_to(to) {
+        // A conversion that cannot be done yields NULL.
+        Ok(v) if v.is_null() == constant.is_null() => Ok(lit(v)),
+        _ => {
+            let (from, to) = (type_name(&from), type_name(to));
+            Err(BindError::new(span, format!("this {from} does not fit a column of type {to}")))
         }
     }
 }

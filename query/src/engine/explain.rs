@@ -1,6 +1,6 @@
 //! `EXPLAIN`: the plan; with `ANALYZE` also what happened.
 
-use super::run::Planned;
+use super::run::{Asked, Planned};
 use super::{Output, QueryEngine, RowStream, Session};
 use crate::error::QueryError;
 use arrow::array::StringArray;
@@ -28,10 +28,10 @@ impl QueryEngine {
         }
         let job = {
             let (engine, session) = (Arc::clone(self), session.clone());
-            let (sql, query) = (sql.to_owned(), query.clone());
+            let (sql, asked) = (sql.to_owned(), Asked::Query(query.clone()));
             async move {
                 let started = Instant::now();
-                let planned = engine.plan_query(&session, &sql, &query).await?;
+                let planned = engine.plan_asked(&session, &sql, &asked).await?;
                 let planning = started.elapsed();
                 let mut lines = Vec::new();
                 if verbose {

@@ -1,6 +1,7 @@
 //! `INSERT`: rows of a query become rows of a stream, in one commit.
 
 use super::ddl::engine_error;
+use super::run::Asked;
 use super::sources::{EngineSources, Named};
 use super::{Output, QueryEngine, Session};
 use crate::bind::integer_time;
@@ -10,7 +11,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{DataType as Arrow, Decimal128Type, Float64Type, Int64Type, TimestampNanosecondType, UInt64Type};
 use arrow::record_batch::RecordBatch;
-use query_lang::ast::{Ident, Insert, InsertSource, Query, SetExpr};
+use query_lang::ast::{Ident, Insert, InsertSource};
 use std::sync::Arc;
 use tsdb::types::{BatchBuilder, ColumnDef, ColumnId, DataType, Role};
 use tsdb::{Request, Rows, Stream};
@@ -30,25 +31,25 @@ impl QueryEngine {
             return Err(BindError::new(insert.table.span(), "a view takes no rows").locate(sql));
         };
         let targets = targets(&stream, &insert.columns).map_err(|e| e.locate(sql))?;
-        let query = match &insert.source {
-            InsertSource::Query(query) => query.as_ref().clone(),
-            InsertSource::Values(values) => Query {
-                recursive: false,
-                ctes: Vec::new(),
-                body: SetExpr::Values(values.clone()),
-                order_by: Vec::new(),
-                limit: None,
-                offset: None,
-                emit: None,
-                span: insert.table.span(),
-            },
+        let span = insert.table.span();
+        let mismatch = |n: usize| {
+            BindError::new(span, format!("{n} values for {} columns", targets.len())).locate(sql)
         };
-        let Output::Rows { schema, rows, notices, .. } = self.run_query(session, sql, &query).await? else {
+        let asked = match &insert.source {
+            InsertSource::Query(query) => Asked::Query(query.as_ref().clone()),
+            InsertSource::Values(values) => {
+                if let Some(row) = values.rows.iter().find(|r| r.len() != targets.len()) {
+                    return Err(mismatch(row.len()));
+                }
+                let types = targets.iter().map(|t| arrow_type(t.data_type)).collect();
+                Asked::Values { values: values.clone(), types, span }
+            }
+        };
+        let Output::Rows { schema, rows, notices, .. } = self.run(session, sql, asked).await? else {
             return Err(QueryError::Internal("a query yielded no rows".to_owned()));
         };
         if schema.fields().len() != targets.len() {
-            let message = format!("{} values for {} columns", schema.fields().len(), targets.len());
-            return Err(BindError::new(insert.table.span(), message).locate(sql));
+            return Err(mismatch(schema.fields().len()));
         }
         let now = self.now();
         let mut builder = BatchBuilder::new(stream.id);

@@ -7,21 +7,29 @@ use crate::error::QueryError;
 use crate::history::QueryContext;
 use crate::types::plain_type;
 use arrow::compute::cast;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::execution::{SessionState, SendableRecordBatchStream};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
-use query_lang::ast::Query;
+use query_lang::ast::{Query, Span, Values};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
+/// What is to be run.
+pub(super) enum Asked {
+    /// A query.
+    Query(Query),
+    /// Rows written out for columns of these types.
+    Values { values: Values, types: Vec<DataType>, span: Span },
+}
+
 /// A query ready to run.
 pub(super) struct Planned {
     pub plan: Arc<dyn ExecutionPlan>,
-    pub state: SessionState,
+    pub state: Arc<SessionState>,
     /// The output columns as shown.
     pub schema: SchemaRef,
     pub lsn: u64,
@@ -38,12 +46,21 @@ impl QueryEngine {
         sql: &str,
         query: &Query,
     ) -> Result<Output, QueryError> {
+        self.run(session, sql, Asked::Query(query.clone())).await
+    }
+
+    /// Runs what was asked.
+    pub(super) async fn run(
+        self: &Arc<Self>,
+        session: &Session,
+        sql: &str,
+        asked: Asked,
+    ) -> Result<Output, QueryError> {
         let limit = self.time_limit(session);
         let job = {
-            let (engine, session) = (Arc::clone(self), session.clone());
-            let (sql, query) = (sql.to_owned(), query.clone());
+            let (engine, session, sql) = (Arc::clone(self), session.clone(), sql.to_owned());
             async move {
-                let planned = engine.plan_query(&session, &sql, &query).await?;
+                let planned = engine.plan_asked(&session, &sql, &asked).await?;
                 engine.start(planned, limit).await
             }
         };
@@ -81,22 +98,25 @@ impl QueryEngine {
     }
 
     /// Binds and plans.
-    pub(super) async fn plan_query(
+    pub(super) async fn plan_asked(
         self: &Arc<Self>,
         session: &Session,
         sql: &str,
-        query: &Query,
+        asked: &Asked,
     ) -> Result<Planned, QueryError> {
         let sources = EngineSources::new(self, session);
         let (Bound { plan, names }, notices) = {
             let binder = Binder::new(&sources, &self.functions, self.now());
-            let bound = binder.history(query).map_err(|e| e.locate(sql))?;
-            (bound, binder.into_notices())
+            let bound = match asked {
+                Asked::Query(query) => binder.history(query),
+                Asked::Values { values, types, span } => binder.rows(values, types, *span),
+            };
+            (bound.map_err(|e| e.locate(sql))?, binder.into_notices())
         };
         let lsn = sources.fix().await?;
         let state = session::state_for(self.functions.state(), &self.config, session)?;
         let optimized = state.optimize(&plan)?;
-        let physical = state.query_planner().create_physical_plan(&optimized, &state).await?;
+        let physical = state.query_planner().create_physical_plan(&optimized, state.as_ref()).await?;
         let schema = shown_schema(&physical.schema(), &names);
         let context = Arc::clone(&sources.context);
         Ok(Planned { plan: physical, state, schema, lsn, notices, context, logical: optimized })

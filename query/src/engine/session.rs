@@ -39,15 +39,18 @@ pub(super) fn base_state(config: &QueryConfig) -> Result<SessionState, QueryErro
         .build())
 }
 
-/// The state for one statement.
+/// The state for one statement: the shared one, unless the session has a bound of its own. Copying it would cost more
+/// than planning a small query.
 pub(super) fn state_for(
-    base: &SessionState,
+    base: &Arc<SessionState>,
     config: &QueryConfig,
     session: &Session,
-) -> Result<SessionState, QueryError> {
-    let mut builder = SessionStateBuilder::new_from_existing(base.clone());
-    if let Some(bytes) = session.memory_limit.filter(|b| *b < config.memory_bytes) {
-        builder = builder.with_runtime_env(runtime(bytes)?);
+) -> Result<Arc<SessionState>, QueryError> {
+    match session.memory_limit.filter(|b| *b < config.memory_bytes) {
+        Some(bytes) => {
+            let builder = SessionStateBuilder::new_from_existing(base.as_ref().clone());
+            Ok(Arc::new(builder.with_runtime_env(runtime(bytes)?).build()))
+        }
+        None => Ok(Arc::clone(base)),
     }
-    Ok(builder.build())
 }

@@ -112,7 +112,7 @@ fn shape(query: &WindowedAggregate, stream: &Stream) -> Option<Shape> {
         return None;
     }
     let mut columns: Vec<ColumnId> = Vec::new();
-    let mut place = |id: ColumnId| {
+    let place = |columns: &mut Vec<ColumnId>, id: ColumnId| {
         columns.iter().position(|c| *c == id).unwrap_or_else(|| {
             columns.push(id);
             columns.len() - 1
@@ -144,12 +144,17 @@ fn shape(query: &WindowedAggregate, stream: &Stream) -> Option<Shape> {
             (AggFunc::Max, false) => Kind::MaxFloat,
             _ => return None,
         };
-        aggs.push(Agg { kind, column: place(def.id) });
+        aggs.push(Agg { kind, column: place(&mut columns, def.id) });
     }
     let pushed = push(query.filter.as_ref(), &query.source, stream).ok()?;
     if pushed.other {
         return None;
     }
+    if keys.is_empty() && columns.is_empty() && query.filter.is_none() {
+        // All rows are counted without reading any, by the general plan.
+        return None;
+    }
+    let mut place = |id: ColumnId| place(&mut columns, id);
     let residual = pushed.zones.iter().map(|z| (place(z.column), z.op, z.value)).collect();
     Some(Shape { keys, aggs, columns, residual })
 }

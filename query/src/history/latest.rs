@@ -14,10 +14,12 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use hashbrown::HashMap;
+use parking_lot::Mutex;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tsdb::types::TimeRange;
-use tsdb::{ScanSpec, Snapshot, Stream};
+use tsdb::{Scan, ScanSpec, Snapshot, Stream};
 
 /// The slice of time read first: a minute holds a row of most series that are alive.
 const FIRST_SLICE: i64 = 60_000_000_000;
@@ -58,7 +60,7 @@ impl TableProvider for LatestTable {
 
     async fn scan(
         &self,
-        _: &dyn Session,
+        state: &dyn Session,
         projection: Option<&Vec<usize>>,
         _: &[Expr],
         _: Option<usize>,
@@ -76,6 +78,7 @@ impl TableProvider for LatestTable {
             stream: Arc::clone(&self.stream),
             pushed,
             schema: Arc::clone(&schema),
+            threads: state.config().target_partitions(),
         };
         Ok(Arc::new(LeafExec::new("LastRows", Arc::new(leaf), schema, 1, None)))
     }
@@ -110,19 +113,27 @@ struct LatestLeaf {
     stream: Arc<Stream>,
     pushed: Pushed,
     schema: SchemaRef,
+    threads: usize,
 }
 
 /// Where a key's last row so far stands.
 #[derive(Clone, Copy)]
 struct Best {
     time: i64,
+    part: usize,
     batch: usize,
     row: usize,
 }
 
+/// Batches read, and where in them each key's last row stands.
+struct Found {
+    batches: Vec<RecordBatch>,
+    best: Vec<Option<Best>>,
+}
+
 impl LatestLeaf {
-    /// The last row of each key in a range of time; `None` when nobody waits any more.
-    fn read(&self, range: TimeRange, gone: &dyn Fn() -> bool) -> Result<Option<(Vec<RecordBatch>, Vec<Option<Best>>)>> {
+    /// The last row of each key in a range of time.
+    fn read(&self, range: TimeRange, gone: &dyn Fn() -> bool) -> Result<Found> {
         let spec = ScanSpec {
             time: Some(range),
             series: self.pushed.series.clone(),
@@ -131,37 +142,69 @@ impl LatestLeaf {
         };
         let scan = self.snapshot.scan(&self.stream, spec).map_err(storage)?;
         self.context.watch(&self.stream.name, scan.stats());
-        let mut best: Vec<Option<Best>> = vec![None; self.keys.count];
-        let mut batches = Vec::new();
-        let mut failed = None;
-        scan.read_all(&mut |rows| {
-            let mut wanted = false;
-            for (row, (time, series)) in rows.time.iter().zip(&rows.series).enumerate() {
-                // Series that came after the snapshot have no row in it.
-                let Some(key) = self.keys.of_series.get(*series as usize) else { continue };
-                let slot = &mut best[*key as usize];
-                // Of rows with one time the one later in the log stands: parts and rows come in its order.
-                if slot.is_none_or(|b| b.time <= *time) {
-                    *slot = Some(Best { time: *time, batch: batches.len(), row });
-                    wanted = true;
-                }
+        let next = AtomicUsize::new(0);
+        let others: Mutex<Vec<Result<Found>>> = Mutex::new(Vec::new());
+        let mine = std::thread::scope(|scope| {
+            for _ in 1..self.threads.min(scan.parts()) {
+                scope.spawn(|| {
+                    let found = self.read_parts(&scan, &next, &|| false);
+                    others.lock().push(found);
+                });
             }
-            if wanted {
-                match self.reader.read(rows) {
-                    Ok(batch) => batches.push(batch),
-                    Err(e) => {
-                        failed = Some(e);
-                        return ControlFlow::Break(());
+            self.read_parts(&scan, &next, gone)
+        });
+        let mut all = mine?;
+        for other in others.into_inner() {
+            let other = other?;
+            let moved = all.batches.len();
+            all.batches.extend(other.batches);
+            for (mine, theirs) in all.best.iter_mut().zip(other.best) {
+                let theirs = theirs.map(|b| Best { batch: b.batch + moved, ..b });
+                *mine = match (*mine, theirs) {
+                    (Some(a), Some(b)) => Some(if (b.time, b.part) > (a.time, a.part) { b } else { a }),
+                    (a, b) => a.or(b),
+                };
+            }
+        }
+        Ok(all)
+    }
+
+    /// Reads parts, in ascending order, until none is left.
+    fn read_parts(&self, scan: &Scan, next: &AtomicUsize, gone: &dyn Fn() -> bool) -> Result<Found> {
+        let mut found = Found { batches: Vec::new(), best: vec![None; self.keys.count] };
+        loop {
+            let part = next.fetch_add(1, Ordering::Relaxed);
+            if part >= scan.parts() || gone() {
+                return Ok(found);
+            }
+            let mut failed = None;
+            scan.read(part, &mut |rows| {
+                let mut wanted = false;
+                for (row, (time, series)) in rows.time.iter().zip(&rows.series).enumerate() {
+                    // Series that came after the snapshot have no row in it.
+                    let Some(key) = self.keys.of_series.get(*series as usize) else { continue };
+                    let slot = &mut found.best[*key as usize];
+                    // Of rows with one time the one later in the log stands: parts and rows come in its order.
+                    if slot.is_none_or(|b| b.time <= *time) {
+                        *slot = Some(Best { time: *time, part, batch: found.batches.len(), row });
+                        wanted = true;
                     }
                 }
+                if wanted {
+                    match self.reader.read(rows) {
+                        Ok(batch) => found.batches.push(batch),
+                        Err(e) => {
+                            failed = Some(e);
+                            return ControlFlow::Break(());
+                        }
+                    }
+                }
+                if gone() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+            .map_err(storage)?;
+            if let Some(e) = failed {
+                return Err(e);
             }
-            if gone() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
-        .map_err(storage)?;
-        match failed {
-            Some(e) => Err(e),
-            None if gone() => Ok(None),
-            None => Ok(Some((batches, best))),
         }
     }
 }
@@ -190,7 +233,10 @@ impl Leaf for LatestLeaf {
         loop {
             let start = newest.saturating_sub(slice).max(oldest);
             let range = TimeRange { start, end: asked.end };
-            let Some((batches, best)) = self.read(range, gone)? else { return Ok(()) };
+            let Found { batches, best } = self.read(range, gone)?;
+            if gone() {
+                return Ok(());
+            }
             let found: Vec<(usize, usize)> = best.iter().flatten().map(|b| (b.batch, b.row)).collect();
             if found.len() >= wanted || start <= oldest {
                 if !found.is_empty() {

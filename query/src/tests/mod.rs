@@ -1,0 +1,76 @@
+//! Tests of the whole layer over an engine in a temporary directory.
+
+mod oracle;
+mod slt;
+
+use crate::{Output, QueryConfig, QueryEngine, QueryError, Session};
+use arrow::record_batch::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use std::sync::Arc;
+use tsdb::{Engine, EngineConfig};
+
+/// A query engine over an empty database, and what keeps both alive.
+pub(crate) struct Db {
+    pub query: Arc<QueryEngine>,
+    pub session: Session,
+    runtime: tokio::runtime::Runtime,
+    _dir: tempfile::TempDir,
+}
+
+impl Db {
+    pub fn new() -> Db {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(&EngineConfig::new(dir.path())).unwrap();
+        let config = QueryConfig { threads: 2, ..QueryConfig::default() };
+        Db {
+            query: QueryEngine::new(engine, config).unwrap(),
+            session: Session::default(),
+            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+            _dir: dir,
+        }
+    }
+
+    /// The outputs of a text's statements.
+    pub fn run(&self, sql: &str) -> Result<Vec<Output>, QueryError> {
+        self.runtime.block_on(self.query.execute(&self.session, sql)).map_err(|(_, e)| e)
+    }
+
+    /// Column names, rows as text, and notices of a text's last statement.
+    pub fn table(&self, sql: &str) -> Result<(Vec<String>, Vec<Vec<String>>), QueryError> {
+        match self.run(sql)?.pop() {
+            Some(Output::Rows { schema, rows, .. }) => {
+                let names = schema.fields().iter().map(|f| f.name().clone()).collect();
+                let batches = self.runtime.block_on(rows.collect())?;
+                Ok((names, batches.iter().flat_map(text_rows).collect()))
+            }
+            Some(Output::Done { message, .. }) => Ok((vec!["done".to_owned()], vec![vec![message]])),
+            Some(Output::Continuous { query, .. }) => {
+                let names = query.output().fields().iter().map(|f| f.name().clone()).collect();
+                Ok((names, Vec::new()))
+            }
+            None => Ok((Vec::new(), Vec::new())),
+        }
+    }
+
+    /// The rows of a query.
+    pub fn rows(&self, sql: &str) -> Vec<Vec<String>> {
+        self.table(sql).unwrap_or_else(|e| panic!("{sql}\n{e}")).1
+    }
+
+    pub fn flush(&self) {
+        self.query.engine().flush().unwrap();
+    }
+}
+
+impl Drop for Db {
+    fn drop(&mut self) {
+        self.query.engine().close();
+    }
+}
+
+fn text_rows(batch: &RecordBatch) -> Vec<Vec<String>> {
+    let options = FormatOptions::default().with_null("NULL");
+    let columns: Vec<_> =
+        batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap()).collect();
+    (0..batch.num_rows()).map(|r| columns.iter().map(|c| c.value(r).to_string()).collect()).collect()
+}
