@@ -36,6 +36,7 @@ class Result:
     cpu_seconds: float = None
     peak_memory: int = None
     stored: int = None
+    log: int = None
     rows: int = None
     values: int = None
     problem: str = None
@@ -48,7 +49,7 @@ def run(peer, variant, options, folder):
         peer.start(folder)
         _load(peer, variant, options, result)
         peer.flush()
-        idle = peer.idle_bytes()
+        idle, result.log = peer.idle_bytes(), peer.log_bytes()
         result.cpu_seconds, result.peak_memory = peer.server.cpu_seconds(), peer.server.peak_memory()
         # Measured at rest: some engines give preallocated space back only at a graceful stop.
         peer.stop()
@@ -143,10 +144,10 @@ def report(results, absent, options):
     rows = []
     for result in results:
         per_value = result.stored / result.values if result.stored and result.values else None
-        rows.append([result.peer, result.variant, result.rows, megabytes(result.stored), per_value])
-    rows += [[name, NOT_RUN, "-", "-", "-"] for name, _ in absent]
+        rows.append([result.peer, result.variant, result.rows, megabytes(result.stored), megabytes(result.log), per_value])
+    rows += [[name, NOT_RUN, "-", "-", "-", "-"] for name, _ in absent]
     show("Size on disk after the ingest run, flushed and stopped, all files",
-         ["engine", "variant", "rows", "MB", "bytes/value"], rows)
+         ["engine", "variant", "rows", "MB", "of it log", "bytes/value"], rows)
 
 
 def _cells(result):

@@ -24,6 +24,7 @@ class Answers:
     span: tuple = None
     rows: int = None
     stored: int = None
+    log: int = None
     problem: str = None
 
 
@@ -49,7 +50,7 @@ def run(peer, options, folder, exchange):
             _ask_all(peer, query_type, options, answers)
         if options.wants_table and hasattr(peer, "export_csv") and not table.exists():
             peer.export_csv(table)
-        idle = peer.idle_bytes()
+        idle, answers.log = peer.idle_bytes(), peer.log_bytes()
         peer.stop()
         answers.stored = disk.used_bytes(folder) - idle
     except Exception as error:  # an in-process engine has errors of its own kind
@@ -149,9 +150,10 @@ def report(all_answers, absent, options):
     sizes = []
     for one in all_answers:
         per_value = one.stored / (one.rows * len(tsbs.FIELDS)) if one.stored and one.rows else None
-        sizes.append([one.peer, one.rows, megabytes(one.stored), per_value])
-    sizes += [[name, NOT_RUN, "-", "-"] for name, _ in absent]
-    show("Size on disk of the query rows, flushed and stopped, all files", ["engine", "rows", "MB", "bytes/value"], sizes)
+        sizes.append([one.peer, one.rows, megabytes(one.stored), megabytes(one.log), per_value])
+    sizes += [[name, NOT_RUN, "-", "-", "-"] for name, _ in absent]
+    show("Size on disk of the query rows, flushed and stopped, all files",
+         ["engine", "rows", "MB", "of it log", "bytes/value"], sizes)
     return problems
 
 

@@ -105,6 +105,10 @@ class Peer:
         """Bytes below the data folder that hold no data, such as recycled log files."""
         return 0
 
+    def log_bytes(self):
+        """Bytes of the data folder that are log files in use, whose size is fixed; None if unknown."""
+        return None
+
     # Reading.
 
     def totals(self):

@@ -46,8 +46,14 @@ class Tidemill(Peer):
         self.http.expect("POST", "/api/v1/admin/flush")
         self.http.expect("POST", "/api/v1/admin/compact")
 
+    def _storage(self):
+        return json.loads(self.http.expect("GET", "/api/v1/admin/storage"))
+
     def idle_bytes(self):
-        return json.loads(self.http.expect("GET", "/api/v1/admin/storage"))["wal_ready_bytes"]
+        return self._storage()["wal_ready_bytes"]
+
+    def log_bytes(self):
+        return self._storage()["wal_bytes"]
 
     def totals(self):
         return totals_of(self.sql(totals_sql())[0])
