@@ -9,6 +9,11 @@ pub mod error;
 pub mod history;
 pub mod stream;
 pub mod types;
+pub mod view;
 
 pub use engine::{Output, QueryConfig, QueryEngine, RowStream, Session, ViewInfo, Views};
 pub use error::QueryError;
+pub use query_lang as lang;
+
+#[cfg(test)]
+mod tests;

@@ -432,7 +432,19 @@ impl Operator {
         }
     }
 
-    /// Sizes.
+    /// Groups held.
+    #[must_use]
+    pub fn group_count(&self) -> usize {
+        self.groups.live
+    }
+
+    /// Rows taken in.
+    #[must_use]
+    pub fn row_count(&self) -> u64 {
+        self.rows
+    }
+
+    /// Sizes. Walks what is held.
     #[must_use]
     pub fn stats(&self) -> OperatorStats {
         let accumulators: usize = self.accumulators.iter().map(Accumulator::bytes).sum();

@@ -41,6 +41,12 @@ impl Repair {
 }
 
 impl Operator {
+    /// Whether a row came for a group whose states had been dropped.
+    #[must_use]
+    pub fn needs_repair(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// What must be repaired, if anything.
     #[must_use]
     pub fn repair(&self) -> Option<Repair> {

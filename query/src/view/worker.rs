@@ -1,0 +1,493 @@
+//! The thread of one view: takes messages in order, owns the state, sends frames.
+
+use super::checkpoint::Checkpoint;
+use super::hub::{Tap, size};
+use super::state::State;
+use super::subscription::{Frame, Outbox};
+use crate::error::QueryError;
+use crate::stream::StreamError;
+use arrow::record_batch::RecordBatch;
+use crossbeam::channel::{Receiver, RecvTimeoutError};
+use parking_lot::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tsdb::types::Lsn;
+use tsdb::{Commit, Engine, Snapshot};
+
+/// Busy views emit at most this often; idle ones at once.
+const EMIT_EVERY: Duration = Duration::from_millis(1);
+/// A view this far behind ..
+const LAG_NS: i64 = 1_000_000_000;
+/// .. for this long is lagging.
+const LAG_FOR: Duration = Duration::from_secs(10);
+
+/// The answer to a read.
+pub(super) type Answer = Result<RecordBatch, QueryError>;
+
+/// What a worker is told, in order. All but `Nothing`, `Resync` and `Unsubscribe` are sent under the apply lock.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Rows, or a tick.
+    Commit(Arc<Commit>),
+    /// Start anew from a snapshot; the time is the wall clock's.
+    Rebuild(Box<Snap>, i64),
+    /// Read the rows at the snapshot, which is at the state's LSN.
+    Read(Box<Snap>, oneshot::Sender<Answer>),
+    /// Repair from the snapshot, which is at the state's LSN.
+    Repair(Box<Snap>),
+    /// Send frames from this LSN on; with `true`, only windows that closed.
+    Subscribe(Arc<Outbox>, bool, Lsn),
+    /// Send a slow subscriber a new snapshot.
+    Resync(Arc<Outbox>),
+    /// Send it nothing more.
+    Unsubscribe(Arc<Outbox>),
+    /// Save the state, which is at this LSN.
+    Checkpoint(Lsn),
+    /// Save the state, which is at this LSN if there is one, and end; subscribers are told why.
+    Stop(Option<Lsn>, &'static str),
+    /// Look at flags.
+    Nothing,
+}
+
+/// A snapshot, which has no other debug form.
+pub(super) struct Snap(pub Snapshot);
+
+impl std::fmt::Debug for Snap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Snapshot at {}", self.0.lsn())
+    }
+}
+
+/// What others may see of a worker.
+#[derive(Debug, Default)]
+pub(super) struct Status {
+    pub lsn: AtomicU64,
+    pub rows: AtomicU64,
+    pub groups: AtomicU64,
+    pub bytes: AtomicU64,
+    pub lists_cut: AtomicU64,
+    pub watermark: AtomicI64,
+    pub lag_ns: AtomicI64,
+    pub stopped: Mutex<Option<String>>,
+    /// Told once the state has caught up for the first time.
+    pub ready: Mutex<Option<std::sync::mpsc::Sender<Result<(), StreamError>>>>,
+}
+
+/// Where a view's checkpoints go.
+#[derive(Clone, Debug)]
+pub(super) struct Saving {
+    /// Names the files.
+    pub id: u64,
+    /// Says what they are of.
+    pub hash: u64,
+    /// Holds the log.
+    pub owner: String,
+}
+
+pub(super) struct Worker {
+    pub engine: Engine,
+    pub tap: Arc<Tap>,
+    pub state: State,
+    pub status: Arc<Status>,
+    pub queue: Receiver<Message>,
+    pub urgent: Receiver<Message>,
+    pub saving: Option<Saving>,
+    pub lsn: Lsn,
+    pub subscribers: Vec<(Arc<Outbox>, bool)>,
+    pub emitted: Lsn,
+    pub dirty: bool,
+    pub last_emit: Instant,
+    pub cache: Option<RecordBatch>,
+    pub behind_since: Option<Instant>,
+    pub repairing: bool,
+    /// Commits have been left out: the state is not that of its place in the queue until it is rebuilt.
+    pub stale: bool,
+    pub writer: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Runs until told to stop.
+    pub fn run(mut self) {
+        loop {
+            while let Ok(Message::Read(_, reply)) = self.urgent.try_recv() {
+                // Out of turn: the rows as they are, whatever commits wait.
+                let _ = reply.send(self.read());
+            }
+            let waits = self.dirty && !self.subscribers.is_empty();
+            let message = if waits {
+                match self.queue.try_recv() {
+                    Ok(message) => Some(message),
+                    Err(_) => {
+                        // Idle: what changed goes out at once.
+                        self.emit_guarded();
+                        None
+                    }
+                }
+            } else {
+                match self.queue.recv_timeout(Duration::from_secs(1)) {
+                    Ok(message) => Some(message),
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.status.lag_ns.store(0, Ordering::Relaxed);
+                        self.not_behind();
+                        None
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            };
+            match message {
+                Some(Message::Stop(lsn, reason)) => {
+                    self.stop(lsn, reason);
+                    return;
+                }
+                Some(message) => self.guarded(message),
+                None => {}
+            }
+            if self.dirty && !self.subscribers.is_empty() && self.last_emit.elapsed() >= EMIT_EVERY {
+                self.emit_guarded();
+            }
+            if self.tap.overrun.load(Ordering::Relaxed) && self.queue.is_empty() {
+                self.ask_rebuild();
+            }
+        }
+    }
+
+    /// Handles a message; an error or a panic stops this view and no other.
+    fn guarded(&mut self, message: Message) {
+        let stopped = self.status.stopped.lock().clone();
+        if let Some(reason) = stopped {
+            return self.refuse(message, &reason);
+        }
+        let result = catch_unwind(AssertUnwindSafe(|| self.handle(message)));
+        self.judge(result);
+    }
+
+    fn emit_guarded(&mut self) {
+        let result = catch_unwind(AssertUnwindSafe(|| self.emit()));
+        self.judge(result);
+    }
+
+    fn judge(&mut self, result: std::thread::Result<Result<(), StreamError>>) {
+        let reason = match result {
+            Ok(Ok(())) => return,
+            Ok(Err(e)) => e.to_string(),
+            Err(panic) => {
+                let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+                text.or_else(|| panic.downcast_ref::<String>().cloned())
+                    .unwrap_or_else(|| "a panic".to_string())
+            }
+        };
+        tracing::error!(%reason, lsn = self.lsn.0, "a view has stopped");
+        for (outbox, _) in self.subscribers.drain(..) {
+            outbox.close(&reason);
+        }
+        self.dirty = false;
+        if let Some(ready) = self.status.ready.lock().take() {
+            let _ = ready.send(Err(StreamError::Expression(reason.clone())));
+        }
+        if let Some(saving) = &self.saving {
+            self.engine.hold_wal(&saving.owner, None);
+        }
+        *self.status.stopped.lock() = Some(reason);
+    }
+
+    /// What a stopped view answers.
+    fn refuse(&mut self, message: Message, reason: &str) {
+        match message {
+            Message::Commit(commit) => self.tap.taken(size(&commit)),
+            Message::Read(_, reply) => {
+                // Whoever asked may be gone.
+                let _ = reply.send(Err(QueryError::Exec(format!("the view has stopped: {reason}"))));
+            }
+            Message::Subscribe(outbox, ..) => outbox.close(reason),
+            _ => {}
+        }
+    }
+
+    fn handle(&mut self, message: Message) -> Result<(), StreamError> {
+        self.stale |= self.tap.overrun.load(Ordering::Acquire);
+        match message {
+            Message::Commit(commit) => self.commit(&commit)?,
+            Message::Rebuild(snapshot, wall_ns) => {
+                self.state.rebuild(&snapshot.0, wall_ns)?;
+                self.stale = false;
+                self.reach(snapshot.0.lsn());
+                self.tell_ready();
+                self.resubscribe()?;
+                if let Some(saving) = &self.saving {
+                    // Until a checkpoint is written there is nothing that the log would be replayed onto.
+                    self.engine.hold_wal(&saving.owner, None);
+                }
+            }
+            Message::Read(snapshot, reply) => {
+                if self.state.needs_repair() && !self.stale {
+                    self.state.repair(&snapshot.0)?;
+                    self.changed();
+                }
+                if !self.stale {
+                    self.lsn = self.lsn.max(snapshot.0.lsn());
+                    self.status.lsn.store(self.lsn.0, Ordering::Release);
+                }
+                let _ = reply.send(self.read());
+            }
+            Message::Repair(snapshot) => {
+                self.repairing = false;
+                if !self.stale {
+                    self.state.repair(&snapshot.0)?;
+                    self.changed();
+                }
+            }
+            Message::Subscribe(outbox, finals, lsn) => self.subscribe(outbox, finals, lsn)?,
+            Message::Resync(outbox) => self.resync(&outbox)?,
+            Message::Unsubscribe(outbox) => {
+                self.subscribers.retain(|s| !Arc::ptr_eq(&s.0, &outbox));
+                self.track();
+            }
+            Message::Checkpoint(lsn) => {
+                if !self.stale {
+                    self.checkpoint(lsn);
+                }
+            }
+            Message::Stop(..) | Message::Nothing => {}
+        }
+        if self.state.needs_repair() && !self.repairing && !self.stale {
+            self.repairing = true;
+            let tap = self.tap.clone();
+            self.engine
+                .barrier(|s| tap.send(Message::Repair(Box::new(Snap(s.clone())))));
+        }
+        Ok(())
+    }
+
+    fn tell_ready(&self) {
+        if let Some(ready) = self.status.ready.lock().take() {
+            // The creator may have given up waiting.
+            let _ = ready.send(Ok(()));
+        }
+    }
+
+    fn commit(&mut self, commit: &Commit) -> Result<(), StreamError> {
+        self.tap.taken(size(commit));
+        if self.stale || commit.lsn <= self.lsn {
+            return Ok(());
+        }
+        self.state.apply(commit)?;
+        let lag = self.engine.clock().wall_ns().saturating_sub(commit.wall_ns);
+        self.status.lag_ns.store(lag.max(0), Ordering::Relaxed);
+        if lag > LAG_NS {
+            let since = *self.behind_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= LAG_FOR {
+                self.tap.lagging.store(true, Ordering::Relaxed);
+            }
+        } else {
+            self.not_behind();
+        }
+        self.reach(commit.lsn);
+        Ok(())
+    }
+
+    fn not_behind(&mut self) {
+        self.behind_since = None;
+        self.tap.lagging.store(false, Ordering::Relaxed);
+    }
+
+    fn reach(&mut self, lsn: Lsn) {
+        self.lsn = self.lsn.max(lsn);
+        self.changed();
+        let status = &self.status;
+        status.lsn.store(self.lsn.0, Ordering::Release);
+        status
+            .watermark
+            .store(self.state.watermark.at(), Ordering::Relaxed);
+        if let Some(operator) = self.state.operator() {
+            status
+                .groups
+                .store(operator.group_count() as u64, Ordering::Relaxed);
+            status.rows.store(operator.row_count(), Ordering::Relaxed);
+        }
+    }
+
+    fn changed(&mut self) {
+        self.cache = None;
+        self.dirty = true;
+    }
+
+    fn read(&mut self) -> Answer {
+        if let Some(rows) = &self.cache {
+            return Ok(rows.clone());
+        }
+        let rows = self
+            .state
+            .rows()
+            .map_err(|e| QueryError::Exec(e.to_string()))?;
+        self.cache = Some(rows.clone());
+        Ok(rows)
+    }
+
+    fn track(&mut self) {
+        let closing = self.subscribers.iter().any(|s| s.1);
+        self.state.track(!self.subscribers.is_empty(), closing);
+        self.tap.awaits_close.store(closing, Ordering::Relaxed);
+    }
+
+    fn snapshot_rows(&self, finals: bool) -> Result<RecordBatch, StreamError> {
+        if finals {
+            self.state.closed_rows()
+        } else {
+            self.state.rows()
+        }
+    }
+
+    fn subscribe(&mut self, outbox: Arc<Outbox>, finals: bool, lsn: Lsn) -> Result<(), StreamError> {
+        // All subscribers stand at the same commit, so that one frame does for all.
+        self.emit()?;
+        self.lsn = self.lsn.max(lsn);
+        self.emitted = self.lsn;
+        self.subscribers.push((outbox.clone(), finals));
+        self.track();
+        let rows = self.snapshot_rows(finals)?;
+        let seq = self.lsn.0;
+        outbox.seq.store(seq, Ordering::Release);
+        outbox
+            .watermark
+            .store(self.state.watermark.at(), Ordering::Relaxed);
+        outbox.push(Arc::new(Frame::Snapshot { seq, rows }));
+        Ok(())
+    }
+
+    /// After a rebuild changes can't be told: every subscriber gets a new snapshot.
+    fn resubscribe(&mut self) -> Result<(), StreamError> {
+        self.track();
+        self.emitted = self.lsn;
+        self.dirty = false;
+        for (outbox, finals) in &self.subscribers {
+            outbox.resync(self.lsn.0, self.snapshot_rows(*finals)?);
+        }
+        Ok(())
+    }
+
+    fn resync(&mut self, outbox: &Arc<Outbox>) -> Result<(), StreamError> {
+        self.emit()?;
+        let wanted = |s: &&(Arc<Outbox>, bool)| Arc::ptr_eq(&s.0, outbox);
+        if let Some((outbox, finals)) = self.subscribers.iter().find(wanted) {
+            outbox.resync(self.emitted.0, self.snapshot_rows(*finals)?);
+        }
+        Ok(())
+    }
+
+    /// Sends what changed since the last frame.
+    fn emit(&mut self) -> Result<(), StreamError> {
+        self.dirty = false;
+        self.last_emit = Instant::now();
+        if self.subscribers.is_empty() {
+            return Ok(());
+        }
+        let (prev, seq) = (self.emitted.0, self.lsn.0);
+        let changes = self.state.take_changes()?;
+        let finals = self.subscribers.iter().any(|s| s.1);
+        let closed = if finals {
+            Some(self.state.take_closed()?)
+        } else {
+            None
+        };
+        let closed = closed.filter(|rows| rows.num_rows() > 0).map(|insert| {
+            let retract = RecordBatch::new_empty(insert.schema());
+            Arc::new(Frame::Changes {
+                prev,
+                seq,
+                insert,
+                retract,
+            })
+        });
+        let changes = (!changes.is_empty()).then(|| {
+            Arc::new(Frame::Changes {
+                prev,
+                seq,
+                insert: changes.insert,
+                retract: changes.retract,
+            })
+        });
+        for (outbox, finals) in &self.subscribers {
+            outbox
+                .watermark
+                .store(self.state.watermark.at(), Ordering::Relaxed);
+            let frame = if *finals { &closed } else { &changes };
+            if let Some(frame) = frame {
+                outbox.send(frame, seq);
+            }
+            outbox.seq.store(seq, Ordering::Release);
+        }
+        self.emitted = Lsn(seq);
+        Ok(())
+    }
+
+    /// Lets go of the state and asks for a new start, because commits were left out.
+    fn ask_rebuild(&mut self) {
+        self.stale = true;
+        let tap = self.tap.clone();
+        let wall_ns = self.engine.clock().wall_ns();
+        self.engine.barrier(|snapshot| {
+            tap.overrun.store(false, Ordering::Release);
+            tap.send(Message::Rebuild(Box::new(Snap(snapshot.clone())), wall_ns));
+        });
+    }
+
+    /// Saves the state; the file is written by another thread, one at a time.
+    fn checkpoint(&mut self, lsn: Lsn) {
+        let Some(saving) = self.saving.clone() else {
+            return;
+        };
+        self.join_writer();
+        self.lsn = self.lsn.max(lsn);
+        if let Some(operator) = self.state.operator() {
+            let stats = operator.stats();
+            self.status.bytes.store(stats.bytes as u64, Ordering::Relaxed);
+            self.status
+                .lists_cut
+                .store(stats.lists_cut as u64, Ordering::Relaxed);
+        }
+        let checkpoint = Checkpoint {
+            hash: saving.hash,
+            lsn: self.lsn,
+            watermark: self.state.watermark,
+            state: self.state.save(),
+        };
+        let engine = self.engine.clone();
+        let write = move || match checkpoint.write(engine.disk(), saving.id) {
+            Ok(()) => engine.hold_wal(&saving.owner, Some(checkpoint.lsn)),
+            Err(error) => tracing::error!(%error, "a view's state could not be saved"),
+        };
+        let thread = std::thread::Builder::new().name("checkpoint".into());
+        match thread.spawn(write) {
+            Ok(thread) => self.writer = Some(thread),
+            Err(error) => tracing::error!(%error, "the checkpoint thread could not be started"),
+        }
+    }
+
+    fn join_writer(&mut self) {
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("writing a checkpoint has panicked");
+        }
+    }
+
+    fn stop(&mut self, lsn: Option<Lsn>, reason: &str) {
+        if self.status.stopped.lock().is_none() {
+            self.emit_guarded();
+            self.stale |= self.tap.overrun.load(Ordering::Acquire);
+            if let Some(lsn) = lsn
+                && !self.stale
+            {
+                self.checkpoint(lsn);
+            }
+        }
+        self.join_writer();
+        for (outbox, _) in self.subscribers.drain(..) {
+            outbox.close(reason);
+        }
+    }
+}
