@@ -1,3 +1,5 @@
 //! Tests that span crates, in one binary.
 
+mod demo;
 mod house;
+mod shell;

@@ -46,10 +46,7 @@ pub(super) async fn follow(
     database: Option<&str>,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let gone = |error: WsError| ClientError::Gone {
-        url: url.to_owned(),
-        reason: error.to_string(),
-    };
+    let gone = |error: WsError| trouble(url, error);
     let address = format!("{}/ws", url.replacen("http://", "ws://", 1));
     let (mut socket, _) = tokio_tungstenite::connect_async(address)
         .await
@@ -91,6 +88,23 @@ pub(super) async fn follow(
             Some(Ok(_)) => {}
             Some(Err(error)) => return Err(gone(error).into()),
         }
+    }
+}
+
+/// Why there is no connection, or no more: a server that answers but knows no WebSocket here is not gone.
+fn trouble(url: &str, error: WsError) -> ClientError {
+    match error {
+        WsError::Http(response) => {
+            let message = format!("{url} does not open a WebSocket: {}", response.status());
+            ClientError::Refused(Box::new(Refusal {
+                message,
+                ..Refusal::default()
+            }))
+        }
+        error => ClientError::Gone {
+            url: url.to_owned(),
+            reason: error.to_string(),
+        },
     }
 }
 

@@ -1,0 +1,3 @@
+SELECT 1 AS one;
+\q
+SELECT 'this is not reached';

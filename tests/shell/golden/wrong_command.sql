@@ -1,0 +1,2 @@
+\format xml
+SELECT 'this is not reached';

@@ -1,0 +1,128 @@
+//! The command as a process: started, asked, ended by signals.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+
+/// The command under test.
+pub const TIDEMILL: &str = env!("CARGO_BIN_EXE_tidemill");
+
+/// A process that listens: `serve` or `demo`. Killed when dropped.
+pub struct Listening {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    /// `http://127.0.0.1:PORT`
+    pub url: String,
+}
+
+impl Listening {
+    /// Starts the command on a free port and waits until it says where it listens.
+    pub fn start(command: &str, data: &Path, more: &[&str]) -> Listening {
+        let mut child = Command::new(TIDEMILL)
+            .arg(command)
+            .args(["--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data)
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("it was piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("Tidemill listens on ");
+        let url = url
+            .unwrap_or_else(|| panic!("{command} said {line:?}"))
+            .to_owned();
+        let listening = Listening { child, stdout, url };
+        listening.wait_ready();
+        listening
+    }
+
+    /// Waits until recovery is done: before that `/ready` answers 503.
+    fn wait_ready(&self) {
+        let address = self.url.strip_prefix("http://").unwrap();
+        loop {
+            let mut socket = std::net::TcpStream::connect(address).expect("it listens");
+            let request =
+                format!("GET /ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+            socket.write_all(request.as_bytes()).unwrap();
+            let mut reply = String::new();
+            socket.read_to_string(&mut reply).unwrap();
+            if reply.starts_with("HTTP/1.1 200") {
+                return;
+            }
+            assert!(reply.starts_with("HTTP/1.1 503"), "{reply}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Runs a script in the shell.
+    pub fn sql(&self, script: &str) -> Output {
+        sql(&self.url, &["-c", script], "")
+    }
+
+    /// The lines of a query's result as CSV, without the header.
+    pub fn rows(&self, query: &str) -> Vec<String> {
+        let out = sql(&self.url, &["--format", "csv", "-c", query], "");
+        assert!(
+            out.status.success(),
+            "{query}: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        let text = String::from_utf8(out.stdout).unwrap();
+        text.lines().skip(1).map(str::to_owned).collect()
+    }
+
+    /// The single number that a query yields.
+    pub fn number(&self, query: &str) -> u64 {
+        let rows = self.rows(query);
+        rows[0]
+            .parse()
+            .unwrap_or_else(|_| panic!("{query} gave {rows:?}"))
+    }
+
+    /// Ends it by a signal and gives what it said last and its status.
+    pub fn end(mut self, name: &str) -> (String, ExitStatus) {
+        signal(&self.child, name);
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        (rest, self.child.wait().unwrap())
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs the shell with arguments and a standard input.
+pub fn sql(url: &str, arguments: &[&str], input: &str) -> Output {
+    let mut child = shell(url, arguments);
+    // A shell that has ended already, as it should at an error, reads no more.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+/// Starts the shell.
+pub fn shell(url: &str, arguments: &[&str]) -> Child {
+    Command::new(TIDEMILL)
+        .args(["sql", "--url", url])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the shell starts")
+}
+
+/// Sends a signal by its name.
+pub fn signal(child: &Child, name: &str) {
+    let kill = Command::new("sh")
+        .args(["-c", &format!("kill -{name} {}", child.id())])
+        .status();
+    assert!(kill.unwrap().success(), "kill -{name}");
+}
