@@ -89,6 +89,11 @@ fn run_input(session: &mut Session, input: &str) -> anyhow::Result<Option<u8>> {
             Err(Failure::Unread) => return Ok(Some(0)),
             // Shown where it happened; the rest of what was typed is not run.
             Err(Failure::Shown) => return Ok(None),
+            Err(Failure::Cancelled) => {
+                // Behind the ^C that the terminal has shown.
+                eprintln!("\ncancelled");
+                return Ok(None);
+            }
             Err(failure) => {
                 eprint!("{}", explain(&failure, &piece, None));
                 return Ok(failure.is_gone().then_some(1));
