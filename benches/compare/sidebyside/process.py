@@ -86,6 +86,10 @@ class Server:
                 raise Failed(f"{self.name} did not end {seconds} s after SIGTERM") from None
 
 
+# Seconds after which an idle connection is opened anew; servers close theirs after a minute or so.
+IDLE = 20
+
+
 class Http:
     """One keep-alive connection to one server."""
 
@@ -93,9 +97,12 @@ class Http:
         self.port = port
         self.timeout = timeout
         self.connection = None
+        self.last_used = 0.0
 
     def call(self, method, path, body=None, headers=None):
         """(status, headers, body); a connection that the server closed meanwhile raises."""
+        if time.monotonic() > self.last_used + IDLE:
+            self.close()
         if self.connection is None:
             self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
             self.connection.connect()
@@ -103,7 +110,9 @@ class Http:
         try:
             self.connection.request(method, path, body=body, headers=headers or {})
             reply = self.connection.getresponse()
-            return reply.status, reply.headers, reply.read()
+            answer = reply.status, reply.headers, reply.read()
+            self.last_used = time.monotonic()
+            return answer
         except (OSError, http.client.HTTPException):
             self.close()
             raise
