@@ -1,7 +1,7 @@
 //! Why a statement has no answer.
 
-use query_lang::ast::line_column;
 use query_lang::ast::Span;
+use query_lang::ast::line_column;
 use query_lang::{SyntaxError, SyntaxErrorKind};
 use std::time::Duration;
 
@@ -70,7 +70,8 @@ pub enum QueryError {
 }
 
 fn hinted(hint: &Option<String>) -> String {
-    hint.as_ref().map_or_else(String::new, |h| format!(" ({h})"))
+    hint.as_ref()
+        .map_or_else(String::new, |h| format!(" ({h})"))
 }
 
 impl QueryError {
@@ -154,7 +155,9 @@ impl From<datafusion::error::DataFusionError> for QueryError {
         match e.find_root() {
             E::ResourcesExhausted(m) => {
                 let first = m.lines().next().unwrap_or_default();
-                QueryError::TooLarge(format!("the query needs more memory than it may take: {first}"))
+                QueryError::TooLarge(format!(
+                    "the query needs more memory than it may take: {first}"
+                ))
             }
             E::External(inner) => match inner.downcast_ref::<QueryError>() {
                 Some(own) => own.clone(),
@@ -208,17 +211,28 @@ pub struct BindError {
 impl BindError {
     /// Names or types that do not fit.
     pub fn new(span: Span, message: impl Into<String>) -> Self {
-        Self { kind: BindErrorKind::Bind, message: message.into(), span, hint: None }
+        Self {
+            kind: BindErrorKind::Bind,
+            message: message.into(),
+            span,
+            hint: None,
+        }
     }
 
     /// A missing thing.
     pub fn not_found(span: Span, message: impl Into<String>) -> Self {
-        Self { kind: BindErrorKind::NotFound, ..Self::new(span, message) }
+        Self {
+            kind: BindErrorKind::NotFound,
+            ..Self::new(span, message)
+        }
     }
 
     /// Something that is not there yet.
     pub fn not_yet(span: Span, what: impl std::fmt::Display) -> Self {
-        Self { kind: BindErrorKind::NotYet, ..Self::new(span, format!("{what} is not available yet")) }
+        Self {
+            kind: BindErrorKind::NotYet,
+            ..Self::new(span, format!("{what} is not available yet"))
+        }
     }
 
     /// The same with a hint.
@@ -237,11 +251,30 @@ impl BindError {
     #[must_use]
     pub fn locate(self, sql: &str) -> QueryError {
         let (line, column) = line_column(sql, self.span.start);
-        let BindError { kind, message, hint, .. } = self;
+        let BindError {
+            kind,
+            message,
+            hint,
+            ..
+        } = self;
         match kind {
-            BindErrorKind::Bind => QueryError::Bind { message, line, column, hint },
-            BindErrorKind::NotFound => QueryError::NotFound { message, line, column, hint },
-            BindErrorKind::NotYet => QueryError::NotYet { message, line, column },
+            BindErrorKind::Bind => QueryError::Bind {
+                message,
+                line,
+                column,
+                hint,
+            },
+            BindErrorKind::NotFound => QueryError::NotFound {
+                message,
+                line,
+                column,
+                hint,
+            },
+            BindErrorKind::NotYet => QueryError::NotYet {
+                message,
+                line,
+                column,
+            },
             BindErrorKind::Storage => QueryError::Storage(message),
         }
     }

@@ -51,12 +51,20 @@ pub fn stored_type(t: &Sql) -> Result<Stored, &'static str> {
         Sql::TinyInt | Sql::SmallInt | Sql::Int | Sql::BigInt => Stored::Int64,
         Sql::UTinyInt | Sql::USmallInt | Sql::UInt | Sql::UBigInt => Stored::UInt64,
         Sql::Real | Sql::Double => Stored::Float64,
-        Sql::Decimal(None) => Stored::Decimal { precision: 38, scale: 9 },
+        Sql::Decimal(None) => Stored::Decimal {
+            precision: 38,
+            scale: 9,
+        },
         Sql::Decimal(Some((precision, scale))) => match u8::try_from(*scale) {
-            Ok(scale) if (1..=38).contains(precision) && scale <= *precision => {
-                Stored::Decimal { precision: *precision, scale }
+            Ok(scale) if (1..=38).contains(precision) && scale <= *precision => Stored::Decimal {
+                precision: *precision,
+                scale,
+            },
+            _ => {
+                return Err(
+                    "DECIMAL needs a precision of 1 to 38 and a scale of 0 to the precision",
+                );
             }
-            _ => return Err("DECIMAL needs a precision of 1 to 38 and a scale of 0 to the precision"),
         },
         Sql::String { .. } => Stored::Utf8,
         Sql::Timestamp { .. } => Stored::Timestamp,
@@ -110,17 +118,26 @@ pub fn type_name(t: &Arrow) -> String {
         Arrow::UInt64 => "UBIGINT".to_owned(),
         Arrow::Float16 | Arrow::Float32 => "REAL".to_owned(),
         Arrow::Float64 => "DOUBLE".to_owned(),
-        Arrow::Decimal32(p, s) | Arrow::Decimal64(p, s) | Arrow::Decimal128(p, s) | Arrow::Decimal256(p, s) => {
+        Arrow::Decimal32(p, s)
+        | Arrow::Decimal64(p, s)
+        | Arrow::Decimal128(p, s)
+        | Arrow::Decimal256(p, s) => {
             format!("DECIMAL({p},{s})")
         }
         Arrow::Utf8 | Arrow::LargeUtf8 | Arrow::Utf8View => "STRING".to_owned(),
-        Arrow::Binary | Arrow::LargeBinary | Arrow::BinaryView | Arrow::FixedSizeBinary(_) => "BYTES".to_owned(),
+        Arrow::Binary | Arrow::LargeBinary | Arrow::BinaryView | Arrow::FixedSizeBinary(_) => {
+            "BYTES".to_owned()
+        }
         Arrow::Timestamp(..) => "TIMESTAMP".to_owned(),
         Arrow::Date32 | Arrow::Date64 => "DATE".to_owned(),
         Arrow::Time32(_) | Arrow::Time64(_) => "TIME".to_owned(),
         Arrow::Interval(_) | Arrow::Duration(_) => "INTERVAL".to_owned(),
         Arrow::Dictionary(_, of) => type_name(of),
-        Arrow::List(f) | Arrow::LargeList(f) | Arrow::ListView(f) | Arrow::LargeListView(f) | Arrow::FixedSizeList(f, _) => {
+        Arrow::List(f)
+        | Arrow::LargeList(f)
+        | Arrow::ListView(f)
+        | Arrow::LargeListView(f)
+        | Arrow::FixedSizeList(f, _) => {
             format!("ARRAY<{}>", type_name(f.data_type()))
         }
         other => other.to_string(),

@@ -3,9 +3,11 @@
 use super::nearest::did_you_mean;
 use crate::error::{BindError, BindResult};
 use crate::types::stored_type;
-use query_lang::ast::{CreateStream, Interval, Literal, NANOS_PER_DAY, NANOS_PER_SECOND, SqlOption};
-use tsdb::{Late, StreamDef, StreamOptions};
+use query_lang::ast::{
+    CreateStream, Interval, Literal, NANOS_PER_DAY, NANOS_PER_SECOND, SqlOption,
+};
 use tsdb::types::{DataType, Role};
+use tsdb::{Late, StreamDef, StreamOptions};
 
 /// The options of `CREATE STREAM .. WITH (..)`.
 const OPTIONS: &[&str] = &[
@@ -43,7 +45,10 @@ pub fn stream_def(create: &CreateStream) -> BindResult<NewStream> {
     let mut columns: Vec<(String, DataType, Role)> = Vec::with_capacity(create.columns.len() + 1);
     for c in &create.columns {
         if columns.iter().any(|(n, ..)| *n == c.name.value) {
-            return Err(BindError::new(c.name.span, format!("column \"{}\" is declared twice", c.name.value)));
+            return Err(BindError::new(
+                c.name.span,
+                format!("column \"{}\" is declared twice", c.name.value),
+            ));
         }
         let data_type = stored_type(&c.data_type).map_err(|why| BindError::new(c.span, why))?;
         let role = if c.tag { Role::Tag } else { Role::Field };
@@ -57,7 +62,10 @@ pub fn stream_def(create: &CreateStream) -> BindResult<NewStream> {
     }
     let options = options(create, &mut columns, &mut notices)?;
     event_time(create, &mut columns, &mut notices)?;
-    Ok(NewStream { def: StreamDef { columns, options }, notices })
+    Ok(NewStream {
+        def: StreamDef { columns, options },
+        notices,
+    })
 }
 
 fn tag_type(span: query_lang::ast::Span, name: &str) -> BindError {
@@ -65,10 +73,11 @@ fn tag_type(span: query_lang::ast::Span, name: &str) -> BindError {
 }
 
 fn position(columns: &[(String, DataType, Role)], name: &str) -> Option<usize> {
-    columns
-        .iter()
-        .position(|(n, ..)| n == name)
-        .or_else(|| columns.iter().position(|(n, ..)| n.eq_ignore_ascii_case(name)))
+    columns.iter().position(|(n, ..)| n == name).or_else(|| {
+        columns
+            .iter()
+            .position(|(n, ..)| n.eq_ignore_ascii_case(name))
+    })
 }
 
 fn options(
@@ -81,7 +90,10 @@ fn options(
     for option in &create.options {
         let name = option.name.to_ascii_lowercase();
         if seen.contains(&name) {
-            return Err(BindError::new(option.name_span, format!("option {name} is given twice")));
+            return Err(BindError::new(
+                option.name_span,
+                format!("option {name} is given twice"),
+            ));
         }
         match name.as_str() {
             // The event time is seen to once all columns are known.
@@ -89,9 +101,15 @@ fn options(
                 text(option)?;
             }
             "tags" => {
-                for tag in text(option)?.split(',').map(str::trim).filter(|t| !t.is_empty()) {
+                for tag in text(option)?
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|t| !t.is_empty())
+                {
                     match position(columns, tag) {
-                        Some(i) if columns[i].1 != DataType::Utf8 => return Err(tag_type(option.value_span, tag)),
+                        Some(i) if columns[i].1 != DataType::Utf8 => {
+                            return Err(tag_type(option.value_span, tag));
+                        }
                         Some(i) => columns[i].2 = Role::Tag,
                         None => columns.push((tag.to_owned(), DataType::Utf8, Role::Tag)),
                     }
@@ -104,7 +122,10 @@ fn options(
                     "repair" => Late::Repair,
                     "dead_letter" => Late::DeadLetter,
                     _ => {
-                        return Err(BindError::new(option.value_span, "late is 'repair' or 'dead_letter'"));
+                        return Err(BindError::new(
+                            option.value_span,
+                            "late is 'repair' or 'dead_letter'",
+                        ));
                     }
                 }
             }
@@ -121,8 +142,11 @@ fn options(
                 options.extra.push((name.clone(), any(&option.value)));
             }
             other => {
-                return Err(BindError::new(option.name_span, format!("there is no stream option \"{other}\""))
-                    .hint(did_you_mean(other, OPTIONS.iter().copied())));
+                return Err(BindError::new(
+                    option.name_span,
+                    format!("there is no stream option \"{other}\""),
+                )
+                .hint(did_you_mean(other, OPTIONS.iter().copied())));
             }
         }
         seen.push(name);
@@ -136,31 +160,55 @@ fn event_time(
     columns: &mut Vec<(String, DataType, Role)>,
     notices: &mut Vec<String>,
 ) -> BindResult<()> {
-    let asked = |name: &str| create.options.iter().find(|o| o.name.eq_ignore_ascii_case(name));
+    let asked = |name: &str| {
+        create
+            .options
+            .iter()
+            .find(|o| o.name.eq_ignore_ascii_case(name))
+    };
     if let Some(option) = asked("event_time").or_else(|| asked("timestamp")) {
         let wanted = text(option)?;
         let Some(i) = position(columns, wanted) else {
             let names: Vec<String> = columns.iter().map(|(n, ..)| n.clone()).collect();
-            return Err(BindError::new(option.value_span, format!("there is no column \"{wanted}\" to be the event time"))
-                .hint(did_you_mean(wanted, names.iter().map(String::as_str))));
+            return Err(BindError::new(
+                option.value_span,
+                format!("there is no column \"{wanted}\" to be the event time"),
+            )
+            .hint(did_you_mean(wanted, names.iter().map(String::as_str))));
         };
-        if columns[i].2 == Role::Tag || !matches!(columns[i].1, DataType::Timestamp | DataType::Int64 | DataType::Utf8) {
-            return Err(BindError::new(option.value_span, format!("\"{wanted}\" cannot be the event time: declare it TIMESTAMP")));
+        if columns[i].2 == Role::Tag
+            || !matches!(
+                columns[i].1,
+                DataType::Timestamp | DataType::Int64 | DataType::Utf8
+            )
+        {
+            return Err(BindError::new(
+                option.value_span,
+                format!("\"{wanted}\" cannot be the event time: declare it TIMESTAMP"),
+            ));
         }
         columns[i].1 = DataType::Timestamp;
         columns[i].2 = Role::Time;
         return Ok(());
     }
     let named = TIME_NAMES.iter().find_map(|n| {
-        columns.iter().position(|(c, t, r)| c.eq_ignore_ascii_case(n) && *r == Role::Field && *t == DataType::Timestamp)
+        columns.iter().position(|(c, t, r)| {
+            c.eq_ignore_ascii_case(n) && *r == Role::Field && *t == DataType::Timestamp
+        })
     });
     let only = || {
-        let mut times = columns.iter().enumerate().filter(|(_, c)| c.1 == DataType::Timestamp);
+        let mut times = columns
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| c.1 == DataType::Timestamp);
         match (times.next(), times.next()) {
             (Some((i, _)), None) => Ok(Some(i)),
             (None, _) => Ok(None),
-            _ => Err(BindError::new(create.name.span(), "several columns could be the event time")
-                .hint(Some("add WITH (event_time = 'column')".to_owned()))),
+            _ => Err(BindError::new(
+                create.name.span(),
+                "several columns could be the event time",
+            )
+            .hint(Some("add WITH (event_time = 'column')".to_owned()))),
         }
     };
     let found = match named {
@@ -171,10 +219,19 @@ fn event_time(
         Some(i) => columns[i].2 = Role::Time,
         None => {
             if position(columns, "time").is_some() {
-                return Err(BindError::new(create.name.span(), "no column is a TIMESTAMP, and \"time\" is taken")
-                    .hint(Some("declare the event time TIMESTAMP, or add WITH (event_time = 'column')".to_owned())));
+                return Err(BindError::new(
+                    create.name.span(),
+                    "no column is a TIMESTAMP, and \"time\" is taken",
+                )
+                .hint(Some(
+                    "declare the event time TIMESTAMP, or add WITH (event_time = 'column')"
+                        .to_owned(),
+                )));
             }
-            notices.push("no event-time column was declared: \"time\" holds the time of the commit".to_owned());
+            notices.push(
+                "no event-time column was declared: \"time\" holds the time of the commit"
+                    .to_owned(),
+            );
             columns.push(("time".to_owned(), DataType::Timestamp, Role::Time));
         }
     }
@@ -184,7 +241,10 @@ fn event_time(
 fn text(option: &SqlOption) -> BindResult<&str> {
     match &option.value {
         Literal::String(s) => Ok(s),
-        _ => Err(BindError::new(option.value_span, format!("option {} takes a text", option.name))),
+        _ => Err(BindError::new(
+            option.value_span,
+            format!("option {} takes a text", option.name),
+        )),
     }
 }
 
@@ -196,7 +256,8 @@ fn any(value: &Literal) -> String {
 }
 
 fn duration(option: &SqlOption, least: i64) -> BindResult<i64> {
-    let wrong = |why: String| BindError::new(option.value_span, format!("option {}: {why}", option.name));
+    let wrong =
+        |why: String| BindError::new(option.value_span, format!("option {}: {why}", option.name));
     let interval = match &option.value {
         Literal::Interval(i) => *i,
         Literal::String(s) => s.parse::<Interval>().map_err(|e| wrong(e.to_string()))?,
@@ -233,8 +294,17 @@ mod tests {
              WITH (kafka_topic = 'purchases', value_format = 'JSON')",
         )
         .unwrap();
-        assert_eq!(new.def.columns[3], ("timestamp".to_owned(), DataType::Timestamp, Role::Time));
-        assert_eq!(new.def.columns[1].1, DataType::Decimal { precision: 10, scale: 2 });
+        assert_eq!(
+            new.def.columns[3],
+            ("timestamp".to_owned(), DataType::Timestamp, Role::Time)
+        );
+        assert_eq!(
+            new.def.columns[1].1,
+            DataType::Decimal {
+                precision: 10,
+                scale: 2
+            }
+        );
         assert_eq!(new.notices.len(), 1);
         assert_eq!(new.def.options.extra.len(), 2);
     }
@@ -247,13 +317,27 @@ mod tests {
         )
         .unwrap();
         assert_eq!(new.def.columns[0].2, Role::Time);
-        assert_eq!(new.def.columns[3], ("region".to_owned(), DataType::Utf8, Role::Tag));
+        assert_eq!(
+            new.def.columns[3],
+            ("region".to_owned(), DataType::Utf8, Role::Tag)
+        );
         let o = new.def.options;
-        assert_eq!((o.disorder_ns, o.lateness_ns), (2_000_000_000, 600_000_000_000));
-        assert_eq!((o.late, o.retention_ns), (Late::DeadLetter, Some(30 * NANOS_PER_DAY)));
-        let wrong = create("CREATE STREAM s (v DOUBLE) WITH (retension = '1 day')").err().unwrap();
+        assert_eq!(
+            (o.disorder_ns, o.lateness_ns),
+            (2_000_000_000, 600_000_000_000)
+        );
+        assert_eq!(
+            (o.late, o.retention_ns),
+            (Late::DeadLetter, Some(30 * NANOS_PER_DAY))
+        );
+        let wrong = create("CREATE STREAM s (v DOUBLE) WITH (retension = '1 day')")
+            .err()
+            .unwrap();
         assert_eq!(wrong.hint.as_deref(), Some("did you mean \"retention\"?"));
         assert!(create("CREATE STREAM s (a TIMESTAMP, b TIMESTAMP)").is_err());
-        assert_eq!(create("CREATE STREAM s (v DOUBLE)").unwrap().def.columns[1].0, "time");
+        assert_eq!(
+            create("CREATE STREAM s (v DOUBLE)").unwrap().def.columns[1].0,
+            "time"
+        );
     }
 }

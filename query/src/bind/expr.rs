@@ -1,17 +1,18 @@
 //! Expressions.
 
-use super::literal::{is_time, literal, toward};
-use super::scope::{Env, Scope};
 use super::Binder;
+use super::literal::{is_time, literal, toward};
+use super::operator::{balanced, compares, is, operator};
+use super::scope::{Env, Scope};
 use crate::error::{BindError, BindResult};
 use crate::types::{cast_type, plain_type, type_name};
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ExprSchema, ScalarValue};
 use datafusion::logical_expr::expr::{Exists, InList, InSubquery};
 use datafusion::logical_expr::{
-    Between, BinaryExpr, Case, Cast, Expr, ExprSchemable, Like, LogicalPlan, Operator, Subquery, TryCast, lit,
+    Between, BinaryExpr, Case, Cast, Expr, ExprSchemable, Like, LogicalPlan, Subquery, TryCast, lit,
 };
-use query_lang::ast::{self, BinaryOp, ExprKind, IsTest, Literal, Span, TrimSide, UnaryOp};
+use query_lang::ast::{self, BinaryOp, ExprKind, Literal, Span, TrimSide, UnaryOp};
 use std::sync::Arc;
 
 /// Most operands in one run of `AND`s or `OR`s. They become a balanced tree, so this bounds time, not depth.
@@ -36,53 +37,112 @@ impl Binder<'_> {
         Ok(match &e.kind {
             ExprKind::Literal(l) => lit(literal(l, e.span)?),
             ExprKind::Column(name) => match at.scope.resolve(name) {
-                Err(unknown) => name.as_single().and_then(|n| self.bare_function(n)).ok_or(unknown)?,
+                Err(unknown) => name
+                    .as_single()
+                    .and_then(|n| self.bare_function(n))
+                    .ok_or(unknown)?,
                 Ok(found) => found,
             },
             ExprKind::Unary { op, operand } => self.unary(*op, operand, at)?,
             ExprKind::Chain { first, rest } => self.chain(first, rest, at)?,
-            ExprKind::Is { expr, test, negated } => is(boxed(expr)?, *test, *negated),
-            ExprKind::Between { expr, low, high, negated } => {
+            ExprKind::Is {
+                expr,
+                test,
+                negated,
+            } => is(boxed(expr)?, *test, *negated),
+            ExprKind::Between {
+                expr,
+                low,
+                high,
+                negated,
+            } => {
                 let tested = one(expr)?;
                 let t = self.type_of(&tested, at, expr.span)?;
                 let low = toward(one(low)?, &t, low.span)?;
                 let high = toward(one(high)?, &t, high.span)?;
-                Expr::Between(Between::new(Box::new(tested), *negated, Box::new(low), Box::new(high)))
+                Expr::Between(Between::new(
+                    Box::new(tested),
+                    *negated,
+                    Box::new(low),
+                    Box::new(high),
+                ))
             }
-            ExprKind::InList { expr, list, negated } => {
+            ExprKind::InList {
+                expr,
+                list,
+                negated,
+            } => {
                 if list.len() > MAX_LOGIC_TERMS {
-                    return Err(BindError::new(e.span, format!("a list may have {MAX_LOGIC_TERMS} values at most")));
+                    return Err(BindError::new(
+                        e.span,
+                        format!("a list may have {MAX_LOGIC_TERMS} values at most"),
+                    ));
                 }
                 let tested = one(expr)?;
                 let t = self.type_of(&tested, at, expr.span)?;
-                let list = list.iter().map(|x| toward(one(x)?, &t, x.span)).collect::<BindResult<_>>()?;
+                let list = list
+                    .iter()
+                    .map(|x| toward(one(x)?, &t, x.span))
+                    .collect::<BindResult<_>>()?;
                 Expr::InList(InList::new(Box::new(tested), list, *negated))
             }
-            ExprKind::InSubquery { expr, query, negated } => {
+            ExprKind::InSubquery {
+                expr,
+                query,
+                negated,
+            } => {
                 let subquery = self.subquery(query, at, Some(1))?;
                 Expr::InSubquery(InSubquery::new(boxed(expr)?, subquery, *negated))
             }
-            ExprKind::Exists(query) => Expr::Exists(Exists::new(self.subquery(query, at, None)?, false)),
+            ExprKind::Exists(query) => {
+                Expr::Exists(Exists::new(self.subquery(query, at, None)?, false))
+            }
             ExprKind::Subquery(query) => Expr::ScalarSubquery(self.subquery(query, at, Some(1))?),
-            ExprKind::Like { expr, pattern, escape, negated, case_insensitive } => Expr::Like(Like::new(
+            ExprKind::Like {
+                expr,
+                pattern,
+                escape,
+                negated,
+                case_insensitive,
+            } => Expr::Like(Like::new(
                 *negated,
                 boxed(expr)?,
                 boxed(pattern)?,
                 *escape,
                 *case_insensitive,
             )),
-            ExprKind::SimilarTo { expr, pattern, negated } => {
-                Expr::SimilarTo(Like::new(*negated, boxed(expr)?, boxed(pattern)?, None, false))
-            }
-            ExprKind::Case { operand, branches, otherwise } => {
+            ExprKind::SimilarTo {
+                expr,
+                pattern,
+                negated,
+            } => Expr::SimilarTo(Like::new(
+                *negated,
+                boxed(expr)?,
+                boxed(pattern)?,
+                None,
+                false,
+            )),
+            ExprKind::Case {
+                operand,
+                branches,
+                otherwise,
+            } => {
                 let operand = operand.as_deref().map(boxed).transpose()?;
                 let branches = branches
                     .iter()
                     .map(|b| Ok((boxed(&b.condition)?, boxed(&b.result)?)))
                     .collect::<BindResult<_>>()?;
-                Expr::Case(Case::new(operand, branches, otherwise.as_deref().map(boxed).transpose()?))
+                Expr::Case(Case::new(
+                    operand,
+                    branches,
+                    otherwise.as_deref().map(boxed).transpose()?,
+                ))
             }
-            ExprKind::Cast { expr, data_type, fallible } => {
+            ExprKind::Cast {
+                expr,
+                data_type,
+                fallible,
+            } => {
                 let target = cast_type(data_type);
                 let inner = boxed(expr)?;
                 if *fallible {
@@ -91,14 +151,20 @@ impl Binder<'_> {
                     Expr::Cast(Cast::new(inner, target))
                 }
             }
-            ExprKind::Extract { field, expr } => {
-                self.scalar("date_part", vec![lit(field.value.to_lowercase()), one(expr)?], e.span)?
-            }
+            ExprKind::Extract { field, expr } => self.scalar(
+                "date_part",
+                vec![lit(field.value.to_lowercase()), one(expr)?],
+                e.span,
+            )?,
             ExprKind::Position { needle, haystack } => {
                 self.scalar("strpos", vec![one(haystack)?, one(needle)?], e.span)?
             }
             ExprKind::Substring { expr, from, length } => {
-                let from = from.as_deref().map(one).transpose()?.unwrap_or_else(|| lit(1_i64));
+                let from = from
+                    .as_deref()
+                    .map(one)
+                    .transpose()?
+                    .unwrap_or_else(|| lit(1_i64));
                 let mut args = vec![one(expr)?, from];
                 args.extend(length.as_deref().map(one).transpose()?);
                 self.scalar("substr", args, e.span)?
@@ -132,7 +198,10 @@ impl Binder<'_> {
             }
             ExprKind::AtTimeZone { expr, zone } => self.at_time_zone(one(expr)?, zone)?,
             ExprKind::GroupingSets(_) => {
-                return Err(BindError::new(e.span, "GROUPING SETS stand in GROUP BY only"));
+                return Err(BindError::new(
+                    e.span,
+                    "GROUPING SETS stand in GROUP BY only",
+                ));
             }
         })
     }
@@ -150,7 +219,9 @@ impl Binder<'_> {
                 .map(|f| f.data_type().clone())
                 .map_err(|e| BindError::from_df(span, &e)),
             Expr::OuterReferenceColumn(field, _) => Ok(field.data_type().clone()),
-            other => other.get_type(schema).map_err(|e| BindError::from_df(span, &e)),
+            other => other
+                .get_type(schema)
+                .map_err(|e| BindError::from_df(span, &e)),
         }
     }
 
@@ -161,7 +232,13 @@ impl Binder<'_> {
         if matches!(t, DataType::Boolean | DataType::Null) {
             return Ok(bound);
         }
-        Err(BindError::new(e.span, format!("{clause} needs a condition, and this is a {}", type_name(&t))))
+        Err(BindError::new(
+            e.span,
+            format!(
+                "{clause} needs a condition, and this is a {}",
+                type_name(&t)
+            ),
+        ))
     }
 
     fn unary(&self, op: UnaryOp, operand: &ast::Expr, at: At<'_>) -> BindResult<Expr> {
@@ -188,15 +265,29 @@ impl Binder<'_> {
         })
     }
 
-    fn chain(&self, first: &ast::Expr, rest: &[(BinaryOp, ast::Expr)], at: At<'_>) -> BindResult<Expr> {
+    fn chain(
+        &self,
+        first: &ast::Expr,
+        rest: &[(BinaryOp, ast::Expr)],
+        at: At<'_>,
+    ) -> BindResult<Expr> {
         let span = first.span;
         let logic = match rest {
-            [(op @ (BinaryOp::And | BinaryOp::Or), _), ..] if rest.iter().all(|(o, _)| o == op) => Some(*op),
+            [(op @ (BinaryOp::And | BinaryOp::Or), _), ..] if rest.iter().all(|(o, _)| o == op) => {
+                Some(*op)
+            }
             _ => None,
         };
-        let most = if logic.is_some() { MAX_LOGIC_TERMS } else { MAX_CHAIN_TERMS };
+        let most = if logic.is_some() {
+            MAX_LOGIC_TERMS
+        } else {
+            MAX_CHAIN_TERMS
+        };
         if rest.len() >= most {
-            return Err(BindError::new(span, format!("the expression has more than {most} operands in a row")));
+            return Err(BindError::new(
+                span,
+                format!("the expression has more than {most} operands in a row"),
+            ));
         }
         if let Some(op) = logic {
             let mut terms = vec![self.expr(first, at)?];
@@ -228,10 +319,18 @@ impl Binder<'_> {
         let constants = matches!(left, Expr::Literal(..)) || matches!(right, Expr::Literal(..));
         if constants {
             let comparison = compares(op);
-            let arithmetic = matches!(op, BinaryOp::Plus | BinaryOp::Minus | BinaryOp::Multiply | BinaryOp::Divide);
-            let (lt, rt) = (self.type_of(&left, at, left_span)?, self.type_of(&right, at, right_span)?);
+            let arithmetic = matches!(
+                op,
+                BinaryOp::Plus | BinaryOp::Minus | BinaryOp::Multiply | BinaryOp::Divide
+            );
+            let (lt, rt) = (
+                self.type_of(&left, at, left_span)?,
+                self.type_of(&right, at, right_span)?,
+            );
             let text_minus = |t: &DataType, other: &Expr| {
-                op == BinaryOp::Minus && is_time(t) && matches!(other, Expr::Literal(ScalarValue::Utf8(_), _))
+                op == BinaryOp::Minus
+                    && is_time(t)
+                    && matches!(other, Expr::Literal(ScalarValue::Utf8(_), _))
             };
             if comparison || text_minus(&lt, &right) || text_minus(&rt, &left) {
                 left = toward(left, plain_type(&rt), left_span)?;
@@ -245,25 +344,43 @@ impl Binder<'_> {
                 right = float(&lt, right, right_span)?;
             }
         }
-        Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator(op), Box::new(right))))
+        Ok(Expr::BinaryExpr(BinaryExpr::new(
+            Box::new(left),
+            operator(op),
+            Box::new(right),
+        )))
     }
 
-    fn subquery(&self, query: &ast::Query, at: At<'_>, columns: Option<usize>) -> BindResult<Subquery> {
+    fn subquery(
+        &self,
+        query: &ast::Query,
+        at: At<'_>,
+        columns: Option<usize>,
+    ) -> BindResult<Subquery> {
         let env = at.env.subquery(at.scope);
         let bound = self.query(query, &env)?;
         let width = bound.names.len();
         if columns.is_some_and(|c| c != width) {
-            return Err(BindError::new(query.span, format!("the subquery yields {width} columns where one is needed")));
+            return Err(BindError::new(
+                query.span,
+                format!("the subquery yields {width} columns where one is needed"),
+            ));
         }
         Ok(correlated(bound.plan))
     }
 
     fn at_time_zone(&self, time: Expr, zone: &ast::Expr) -> BindResult<Expr> {
         let ExprKind::Literal(Literal::String(name)) = &zone.kind else {
-            return Err(BindError::new(zone.span, "the time zone must be a constant"));
+            return Err(BindError::new(
+                zone.span,
+                "the time zone must be a constant",
+            ));
         };
         if name.parse::<arrow::array::timezone::Tz>().is_err() {
-            return Err(BindError::new(zone.span, format!("'{name}' is no time zone")));
+            return Err(BindError::new(
+                zone.span,
+                format!("'{name}' is no time zone"),
+            ));
         }
         let unit = arrow::datatypes::TimeUnit::Nanosecond;
         // Stored times are UTC: they are first marked so, then shown in the zone.
@@ -281,89 +398,5 @@ pub fn correlated(plan: LogicalPlan) -> Subquery {
         outer_ref_columns: plan.all_out_ref_exprs(),
         subquery: Arc::new(plan),
         spans: datafusion::common::Spans::new(),
-    }
-}
-
-fn is(expr: Box<Expr>, test: IsTest, negated: bool) -> Expr {
-    match (test, negated) {
-        (IsTest::Null, false) => Expr::IsNull(expr),
-        (IsTest::Null, true) => Expr::IsNotNull(expr),
-        (IsTest::True, false) => Expr::IsTrue(expr),
-        (IsTest::True, true) => Expr::IsNotTrue(expr),
-        (IsTest::False, false) => Expr::IsFalse(expr),
-        (IsTest::False, true) => Expr::IsNotFalse(expr),
-        (IsTest::Unknown, false) => Expr::IsUnknown(expr),
-        (IsTest::Unknown, true) => Expr::IsNotUnknown(expr),
-    }
-}
-
-/// Terms joined by an associative operator as a tree of logarithmic depth, so that thousands are no danger to the
-/// stack of whoever walks it.
-fn balanced(terms: &mut Vec<Expr>, op: Operator) -> Expr {
-    while terms.len() > 1 {
-        let mut next = Vec::with_capacity(terms.len().div_ceil(2));
-        let mut pairs = terms.drain(..);
-        while let Some(left) = pairs.next() {
-            next.push(match pairs.next() {
-                Some(right) => Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))),
-                None => left,
-            });
-        }
-        drop(pairs);
-        *terms = next;
-    }
-    // Invariant: callers pass at least one term, and the loop keeps at least one.
-    terms.pop().unwrap_or_else(|| lit(true))
-}
-
-fn compares(op: BinaryOp) -> bool {
-    matches!(
-        op,
-        BinaryOp::Eq
-            | BinaryOp::NotEq
-            | BinaryOp::Lt
-            | BinaryOp::LtEq
-            | BinaryOp::Gt
-            | BinaryOp::GtEq
-            | BinaryOp::IsDistinctFrom
-            | BinaryOp::IsNotDistinctFrom
-    )
-}
-
-fn operator(op: BinaryOp) -> Operator {
-    match op {
-        BinaryOp::Or => Operator::Or,
-        BinaryOp::And => Operator::And,
-        BinaryOp::Eq => Operator::Eq,
-        BinaryOp::NotEq => Operator::NotEq,
-        BinaryOp::Lt => Operator::Lt,
-        BinaryOp::LtEq => Operator::LtEq,
-        BinaryOp::Gt => Operator::Gt,
-        BinaryOp::GtEq => Operator::GtEq,
-        BinaryOp::IsDistinctFrom => Operator::IsDistinctFrom,
-        BinaryOp::IsNotDistinctFrom => Operator::IsNotDistinctFrom,
-        BinaryOp::Concat => Operator::StringConcat,
-        BinaryOp::RegexMatch => Operator::RegexMatch,
-        BinaryOp::RegexMatchInsensitive => Operator::RegexIMatch,
-        BinaryOp::RegexNotMatch => Operator::RegexNotMatch,
-        BinaryOp::RegexNotMatchInsensitive => Operator::RegexNotIMatch,
-        BinaryOp::BitAnd => Operator::BitwiseAnd,
-        BinaryOp::BitOr => Operator::BitwiseOr,
-        BinaryOp::BitXor => Operator::BitwiseXor,
-        BinaryOp::ShiftLeft => Operator::BitwiseShiftLeft,
-        BinaryOp::ShiftRight => Operator::BitwiseShiftRight,
-        BinaryOp::Plus => Operator::Plus,
-        BinaryOp::Minus => Operator::Minus,
-        BinaryOp::Multiply => Operator::Multiply,
-        BinaryOp::Divide => Operator::Divide,
-        BinaryOp::Modulo => Operator::Modulo,
-    }
-}
-
-/// `left AND right`, for conditions that may be absent.
-pub fn and(left: Option<Expr>, right: Option<Expr>) -> Option<Expr> {
-    match (left, right) {
-        (Some(a), Some(b)) => Some(a.and(b)),
-        (a, b) => a.or(b),
     }
 }

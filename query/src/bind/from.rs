@@ -9,7 +9,8 @@ use datafusion::common::{Column, JoinType, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use query_lang::ast::{
-    ArgValue, Ident, Join, JoinConstraint, JoinKind, ObjectName, Span, TableAlias, TableFactor, TableRef, WindowClause,
+    ArgValue, Ident, Join, JoinConstraint, JoinKind, ObjectName, Span, TableAlias, TableFactor,
+    TableRef, WindowClause,
 };
 
 /// The tables of a `SELECT`.
@@ -26,7 +27,12 @@ pub(super) struct From {
 
 impl From {
     fn of(plan: LogicalPlan) -> Self {
-        From { plan, hidden: Vec::new(), stream: None, windowed: None }
+        From {
+            plan,
+            hidden: Vec::new(),
+            stream: None,
+            windowed: None,
+        }
     }
 }
 
@@ -35,7 +41,10 @@ impl Binder<'_> {
     pub(super) fn from(&self, tables: &[TableRef], span: Span, env: &Env<'_>) -> BindResult<From> {
         const MAX_TABLES: usize = 64;
         if tables.iter().map(|t| 1 + t.joins.len()).sum::<usize>() > MAX_TABLES {
-            return Err(BindError::new(span, format!("a query may read {MAX_TABLES} tables at most")));
+            return Err(BindError::new(
+                span,
+                format!("a query may read {MAX_TABLES} tables at most"),
+            ));
         }
         let mut tables = tables.iter();
         let Some(first) = tables.next() else {
@@ -47,9 +56,16 @@ impl Binder<'_> {
             let right = self.table_ref(table, span, env)?;
             refuse_windowed(&left, span)?;
             refuse_windowed(&right, span)?;
-            let plan = LogicalPlanBuilder::from(left.plan).cross_join(right.plan).and_then(LogicalPlanBuilder::build);
+            let plan = LogicalPlanBuilder::from(left.plan)
+                .cross_join(right.plan)
+                .and_then(LogicalPlanBuilder::build);
             left.hidden.extend(right.hidden);
-            left = From { plan: df(span, plan)?, hidden: left.hidden, stream: None, windowed: None };
+            left = From {
+                plan: df(span, plan)?,
+                hidden: left.hidden,
+                stream: None,
+                windowed: None,
+            };
         }
         Ok(left)
     }
@@ -65,12 +81,20 @@ impl Binder<'_> {
     fn factor(&self, factor: &TableFactor, span: Span, env: &Env<'_>) -> BindResult<From> {
         match factor {
             TableFactor::Table { name, alias } => self.named(name, alias.as_ref(), env),
-            TableFactor::Derived { lateral, query, alias } => {
+            TableFactor::Derived {
+                lateral,
+                query,
+                alias,
+            } => {
                 if *lateral {
                     return Err(BindError::not_yet(query.span, "LATERAL"));
                 }
                 // A subquery in FROM sees neither its neighbours nor an outer query's columns, but its named queries.
-                let inner = Env { ctes: Vec::new(), parent: Some(env), outer: env.outer };
+                let inner = Env {
+                    ctes: Vec::new(),
+                    parent: Some(env),
+                    outer: env.outer,
+                };
                 let saved = self.in_windowed.replace(false);
                 let bound = self.query(query, &inner);
                 self.in_windowed.set(saved);
@@ -82,7 +106,10 @@ impl Binder<'_> {
             TableFactor::Windowed { windowed, alias } => {
                 let mut input = self.factor(&windowed.input, span, env)?;
                 if input.windowed.is_some() {
-                    return Err(BindError::not_yet(windowed.window.span, "a window over a window"));
+                    return Err(BindError::not_yet(
+                        windowed.window.span,
+                        "a window over a window",
+                    ));
                 }
                 if let Some(alias) = alias {
                     input.plan = aliased(input.plan, Some(alias), alias.name.span)?;
@@ -93,7 +120,10 @@ impl Binder<'_> {
             TableFactor::Function { name, args, alias } => {
                 let called = name.last().map_or("", |n| n.value.as_str()).to_lowercase();
                 let Some(function) = self.functions.table(&called) else {
-                    return Err(BindError::not_found(name.span(), format!("there is no table function {called}")));
+                    return Err(BindError::not_found(
+                        name.span(),
+                        format!("there is no table function {called}"),
+                    ));
                 };
                 let empty = datafusion::common::DFSchema::empty();
                 let scope = Scope::of(&empty, None);
@@ -101,11 +131,17 @@ impl Binder<'_> {
                 let mut bound = Vec::with_capacity(args.len());
                 for arg in args {
                     let ArgValue::Expr(e) = &arg.value else {
-                        return Err(BindError::new(name.span(), "a table function does not take *"));
+                        return Err(BindError::new(
+                            name.span(),
+                            "a table function does not take *",
+                        ));
                     };
                     bound.push(self.expr(e, at)?);
                 }
-                let args = datafusion::catalog::TableFunctionArgs::new(&bound, self.functions.state().as_ref());
+                let args = datafusion::catalog::TableFunctionArgs::new(
+                    &bound,
+                    self.functions.state().as_ref(),
+                );
                 let provider = df(name.span(), function.create_table_provider_with_args(args))?;
                 let reference = TableReference::bare(called.as_str());
                 let scan = LogicalPlanBuilder::scan(reference, provider_as_source(provider), None);
@@ -119,21 +155,30 @@ impl Binder<'_> {
         }
     }
 
-    fn named(&self, name: &ObjectName, alias: Option<&TableAlias>, env: &Env<'_>) -> BindResult<From> {
+    fn named(
+        &self,
+        name: &ObjectName,
+        alias: Option<&TableAlias>,
+        env: &Env<'_>,
+    ) -> BindResult<From> {
         if let Some(cte) = name.as_single().and_then(|n| env.cte(n)) {
             let shown = alias.cloned().unwrap_or_else(|| TableAlias {
                 // Invariant: the guard has seen the single part.
                 name: name.parts[0].clone(),
                 columns: Vec::new(),
             });
-            let bound = super::Bound { plan: cte.clone(), names: Vec::new() };
+            let bound = super::Bound {
+                plan: cte.clone(),
+                names: Vec::new(),
+            };
             let plan = self.renamed(bound, &shown.columns, name.span())?;
             return Ok(From::of(aliased(plan, Some(&shown), name.span())?));
         }
         let table = self.sources.table(name).map_err(|mut e| {
             if e.hint.is_none() {
                 let wanted = name.last().map_or("", |n| n.value.as_str());
-                e.hint = super::nearest::did_you_mean(wanted, env.names().iter().map(String::as_str));
+                e.hint =
+                    super::nearest::did_you_mean(wanted, env.names().iter().map(String::as_str));
             }
             e
         })?;
@@ -146,15 +191,28 @@ impl Binder<'_> {
             (None, [.., db, _]) => TableReference::partial(db.value.as_str(), shown),
             _ => TableReference::bare(shown),
         };
-        let scan = LogicalPlanBuilder::scan(reference, table.rows, None).and_then(LogicalPlanBuilder::build);
+        let scan = LogicalPlanBuilder::scan(reference, table.rows, None)
+            .and_then(LogicalPlanBuilder::build);
         let mut plan = df(name.span(), scan)?;
         let mut stream = table.stream;
         if let Some(alias) = alias.filter(|a| !a.columns.is_empty()) {
-            let bound = super::Bound { plan, names: Vec::new() };
-            plan = aliased(self.renamed(bound, &alias.columns, name.span())?, Some(alias), name.span())?;
+            let bound = super::Bound {
+                plan,
+                names: Vec::new(),
+            };
+            plan = aliased(
+                self.renamed(bound, &alias.columns, name.span())?,
+                Some(alias),
+                name.span(),
+            )?;
             stream = None;
         }
-        Ok(From { plan, hidden: Vec::new(), stream, windowed: None })
+        Ok(From {
+            plan,
+            hidden: Vec::new(),
+            stream,
+            windowed: None,
+        })
     }
 
     fn join(&self, left: From, join: &Join, span: Span, env: &Env<'_>) -> BindResult<From> {
@@ -173,7 +231,9 @@ impl Binder<'_> {
             JoinKind::LeftAnti => JoinType::LeftAnti,
             JoinKind::RightSemi => JoinType::RightSemi,
             JoinKind::RightAnti => JoinType::RightAnti,
-            JoinKind::AsOf | JoinKind::AsOfLeft => return Err(BindError::not_yet(span, "ASOF JOIN")),
+            JoinKind::AsOf | JoinKind::AsOfLeft => {
+                return Err(BindError::not_yet(span, "ASOF JOIN"));
+            }
         };
         let mut hidden = left.hidden;
         hidden.extend(right.hidden);
@@ -181,7 +241,10 @@ impl Binder<'_> {
         let on = match &join.constraint {
             JoinConstraint::None => None,
             JoinConstraint::On(e) => {
-                let scope = Scope { hidden: &hidden, ..Scope::of(&joint, env.outer) };
+                let scope = Scope {
+                    hidden: &hidden,
+                    ..Scope::of(&joint, env.outer)
+                };
                 Some(self.condition(e, At { scope: &scope, env }, "ON")?)
             }
             JoinConstraint::Using(names) => {
@@ -193,11 +256,19 @@ impl Binder<'_> {
                     .schema()
                     .fields()
                     .iter()
-                    .filter(|f| right.plan.schema().has_column_with_unqualified_name(f.name()))
+                    .filter(|f| {
+                        right
+                            .plan
+                            .schema()
+                            .has_column_with_unqualified_name(f.name())
+                    })
                     .map(|f| Ident::quoted(f.name().as_str()))
                     .collect();
                 if common.is_empty() {
-                    return Err(BindError::new(span, "the tables have no column name in common"));
+                    return Err(BindError::new(
+                        span,
+                        "the tables have no column name in common",
+                    ));
                 }
                 Some(self.using(&common, &left.plan, &right.plan, kind, &mut hidden)?)
             }
@@ -208,7 +279,12 @@ impl Binder<'_> {
             on => builder.join_on(right.plan, kind, on),
         };
         let plan = df(span, plan.and_then(LogicalPlanBuilder::build))?;
-        Ok(From { plan, hidden, stream: None, windowed: None })
+        Ok(From {
+            plan,
+            hidden,
+            stream: None,
+            windowed: None,
+        })
     }
 
     /// The condition of `USING`; one of each pair of columns is hidden, the one that may be null where the other is not.
@@ -224,7 +300,10 @@ impl Binder<'_> {
         for name in names {
             let object = ObjectName::single(name.clone());
             let side = |plan: &LogicalPlan| -> BindResult<Column> {
-                let scope = Scope { hidden, ..Scope::of(plan.schema(), None) };
+                let scope = Scope {
+                    hidden,
+                    ..Scope::of(plan.schema(), None)
+                };
                 match scope.column(&object)? {
                     Some((column, _)) => Ok(column),
                     None => {
@@ -235,10 +314,17 @@ impl Binder<'_> {
             };
             let (l, r) = (side(left)?, side(right)?);
             if kind == JoinType::Full {
-                return Err(BindError::not_yet(name.span, "FULL JOIN with USING (write ON)"));
+                return Err(BindError::not_yet(
+                    name.span,
+                    "FULL JOIN with USING (write ON)",
+                ));
             }
-            hidden.push(if kind == JoinType::Right { l.clone() } else { r.clone() });
-            all = super::expr::and(all, Some(Expr::Column(l).eq(Expr::Column(r))));
+            hidden.push(if kind == JoinType::Right {
+                l.clone()
+            } else {
+                r.clone()
+            });
+            all = super::operator::and(all, Some(Expr::Column(l).eq(Expr::Column(r))));
         }
         // Invariant: the grammar's USING, and NATURAL above, have at least one column.
         all.ok_or_else(|| BindError::new(Span::default(), "USING needs a column"))
@@ -248,7 +334,11 @@ impl Binder<'_> {
 fn refuse_windowed(from: &From, span: Span) -> BindResult<()> {
     match &from.windowed {
         Some((clause, _)) => {
-            let at = if clause.span == Span::default() { span } else { clause.span };
+            let at = if clause.span == Span::default() {
+                span
+            } else {
+                clause.span
+            };
             Err(BindError::not_yet(at, "a join of windowed tables"))
         }
         None => Ok(()),
@@ -257,7 +347,12 @@ fn refuse_windowed(from: &From, span: Span) -> BindResult<()> {
 
 fn aliased(plan: LogicalPlan, alias: Option<&TableAlias>, span: Span) -> BindResult<LogicalPlan> {
     match alias {
-        Some(a) => df(span, LogicalPlanBuilder::from(plan).alias(a.name.value.as_str()).and_then(LogicalPlanBuilder::build)),
+        Some(a) => df(
+            span,
+            LogicalPlanBuilder::from(plan)
+                .alias(a.name.value.as_str())
+                .and_then(LogicalPlanBuilder::build),
+        ),
         None => Ok(plan),
     }
 }

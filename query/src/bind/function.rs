@@ -1,40 +1,43 @@
 //! Function calls: scalar, aggregate, window, and the words for a window's bounds.
 
+use super::Binder;
 use super::expr::At;
 use super::literal::interval;
 use super::nearest::did_you_mean;
 use super::scope::WINDOW_QUALIFIER;
 use super::windowed::{WINDOW_END, WINDOW_START};
-use super::Binder;
 use crate::error::{BindError, BindResult};
 use crate::types::TIMESTAMP;
 use datafusion::common::{Column, ScalarValue, TableReference};
-use datafusion::logical_expr::expr::{
-    AggregateFunction, NullTreatment, ScalarFunction, Sort, WindowFunction, WindowFunctionParams,
-};
-use datafusion::logical_expr::{
-    Expr, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition, lit, when,
-};
-use query_lang::ast::{
-    self, ArgValue, ExprKind, FrameBound, FrameUnits, FunctionCall, Ident, Literal, OrderItem, Over, Span, WindowSpec,
-};
+use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment, ScalarFunction, Sort};
+use datafusion::logical_expr::{Expr, lit, when};
+use query_lang::ast::{self, ArgValue, FunctionCall, Ident, OrderItem, Span};
 
 /// The column that stands for a window's start or end until rows are grouped.
 #[must_use]
 pub fn window_column(name: &str) -> Expr {
-    Expr::Column(Column::new(Some(TableReference::bare(WINDOW_QUALIFIER)), name))
+    Expr::Column(Column::new(
+        Some(TableReference::bare(WINDOW_QUALIFIER)),
+        name,
+    ))
 }
 
 /// Whether a call of `name` opens windows in `GROUP BY`.
 #[must_use]
 pub fn is_window_call(name: &str) -> bool {
-    ["tumble", "hop", "session", "cumulate"].iter().any(|n| name.eq_ignore_ascii_case(n))
+    ["tumble", "hop", "session", "cumulate"]
+        .iter()
+        .any(|n| name.eq_ignore_ascii_case(n))
 }
 
 fn window_bound(name: &str) -> Option<&'static str> {
     match name {
-        "window_start" | "session_start" | "tumble_start" | "hop_start" | "cumulate_start" => Some(WINDOW_START),
-        "window_end" | "session_end" | "tumble_end" | "hop_end" | "cumulate_end" => Some(WINDOW_END),
+        "window_start" | "session_start" | "tumble_start" | "hop_start" | "cumulate_start" => {
+            Some(WINDOW_START)
+        }
+        "window_end" | "session_end" | "tumble_end" | "hop_end" | "cumulate_end" => {
+            Some(WINDOW_END)
+        }
         _ => None,
     }
 }
@@ -77,7 +80,9 @@ impl Binder<'_> {
                 Box::new(self.now()),
                 arrow::datatypes::DataType::Date32,
             ))),
-            word => window_bound(word).filter(|_| self.in_windowed.get()).map(window_column),
+            word => window_bound(word)
+                .filter(|_| self.in_windowed.get())
+                .map(window_column),
         }
     }
 
@@ -88,27 +93,46 @@ impl Binder<'_> {
     /// A function call of any kind.
     pub(super) fn call(&self, call: &FunctionCall, span: Span, at: At<'_>) -> BindResult<Expr> {
         let Some(ident) = call.name.as_single() else {
-            return Err(BindError::new(call.name.span(), "functions have no database"));
+            return Err(BindError::new(
+                call.name.span(),
+                "functions have no database",
+            ));
         };
         let written = ident.value.to_ascii_lowercase();
         if let Some(column) = window_bound(&written).filter(|_| call.over.is_none()) {
             if self.in_windowed.get() {
                 return Ok(window_column(column));
             }
-            return Err(BindError::new(span, format!("{}() needs a window", ident.value.to_uppercase()))
-                .hint(Some("add WINDOW TUMBLING (SIZE 1 MINUTE), or GROUP BY TUMBLE(ts, INTERVAL '1' MINUTE)".to_owned())));
+            return Err(BindError::new(
+                span,
+                format!("{}() needs a window", ident.value.to_uppercase()),
+            )
+            .hint(Some(
+                "add WINDOW TUMBLING (SIZE 1 MINUTE), or GROUP BY TUMBLE(ts, INTERVAL '1' MINUTE)"
+                    .to_owned(),
+            )));
         }
         if is_window_call(&written) {
-            return Err(BindError::new(span, format!("{} stands in GROUP BY only", ident.value.to_uppercase())));
+            return Err(BindError::new(
+                span,
+                format!("{} stands in GROUP BY only", ident.value.to_uppercase()),
+            ));
         }
-        if matches!(written.as_str(), "now" | "current_timestamp" | "localtimestamp") && call.args.is_empty() {
+        if matches!(
+            written.as_str(),
+            "now" | "current_timestamp" | "localtimestamp"
+        ) && call.args.is_empty()
+        {
             if self.continuous {
                 return Err(BindError::not_yet(span, "now() in a continuous query"));
             }
             return Ok(self.now());
         }
         if self.continuous && matches!(written.as_str(), "random" | "uuid") {
-            return Err(BindError::new(span, "a continuous query must be a function of its rows: no random values"));
+            return Err(BindError::new(
+                span,
+                "a continuous query must be a function of its rows: no random values",
+            ));
         }
         let mut args = self.args(call, at)?;
         if let Some(over) = &call.over {
@@ -119,11 +143,16 @@ impl Binder<'_> {
             "if" | "iif" if args.len() == 3 => {
                 // Invariant: the guard has counted three.
                 let (no, yes, test) = (args.remove(2), args.remove(1), args.remove(0));
-                return when(test, yes).otherwise(no).map_err(|e| BindError::from_df(span, &e));
+                return when(test, yes)
+                    .otherwise(no)
+                    .map_err(|e| BindError::from_df(span, &e));
             }
             _ => {}
         }
-        if let Some(udf) = self.functions.scalar(builtin(&written)).filter(|_| !call.distinct && call.filter.is_none())
+        if let Some(udf) = self
+            .functions
+            .scalar(builtin(&written))
+            .filter(|_| !call.distinct && call.filter.is_none())
         {
             let bound = Expr::ScalarFunction(ScalarFunction::new_udf(udf, args));
             self.type_of(&bound, at, span)?;
@@ -149,23 +178,39 @@ impl Binder<'_> {
     /// `time_bucket('1 minute', ts [, origin])`, the first two in either order.
     fn time_bucket(&self, mut args: Vec<Expr>, span: Span) -> BindResult<Expr> {
         if args.len() != 2 && args.len() != 3 {
-            return Err(BindError::new(span, "time_bucket takes an interval, a time and perhaps an origin"));
+            return Err(BindError::new(
+                span,
+                "time_bucket takes an interval, a time and perhaps an origin",
+            ));
         }
         let is_width = |e: &Expr| {
-            matches!(e, Expr::Literal(ScalarValue::IntervalMonthDayNano(_) | ScalarValue::Utf8(_), _))
+            matches!(
+                e,
+                Expr::Literal(
+                    ScalarValue::IntervalMonthDayNano(_) | ScalarValue::Utf8(_),
+                    _
+                )
+            )
         };
         if !is_width(&args[0]) && is_width(&args[1]) {
             args.swap(0, 1);
         }
         if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &args[0] {
-            let parsed = text.parse::<ast::Interval>().ok()
+            let parsed = text
+                .parse::<ast::Interval>()
+                .ok()
                 .ok_or_else(|| BindError::new(span, format!("'{text}' is no interval")))?;
             args[0] = lit(interval(parsed));
         }
         match &args[0] {
             Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(w)), _)
                 if w.months >= 0 && w.nanoseconds >= 0 && (w.months > 0 || w.nanoseconds > 0) => {}
-            _ => return Err(BindError::new(span, "time_bucket needs a constant interval above zero")),
+            _ => {
+                return Err(BindError::new(
+                    span,
+                    "time_bucket needs a constant interval above zero",
+                ));
+            }
         }
         if args.len() == 3 {
             let origin = args.remove(2);
@@ -203,8 +248,11 @@ impl Binder<'_> {
                 return Err(BindError::new(span, format!("{name} needs OVER (..)")));
             }
             let written = call.name.last().map_or("", |n| n.value.as_str());
-            return Err(BindError::new(call.name.span(), format!("there is no function {written}"))
-                .hint(did_you_mean(written, self.functions.names())));
+            return Err(BindError::new(
+                call.name.span(),
+                format!("there is no function {written}"),
+            )
+            .hint(did_you_mean(written, self.functions.names())));
         };
         if call.args.iter().any(|a| a.value == ArgValue::Wildcard) && name != "count" {
             return Err(BindError::new(span, "only COUNT takes *"));
@@ -220,7 +268,8 @@ impl Binder<'_> {
             if name.starts_with("percentile") || name.starts_with("approx_percentile") {
                 if !sort.asc
                     && let Some(Expr::Literal(value, _)) = args.first()
-                    && let Ok(ScalarValue::Float64(Some(p))) = value.cast_to(&arrow::datatypes::DataType::Float64)
+                    && let Ok(ScalarValue::Float64(Some(p))) =
+                        value.cast_to(&arrow::datatypes::DataType::Float64)
                 {
                     args[0] = lit(1.0 - p);
                 }
@@ -234,14 +283,23 @@ impl Binder<'_> {
         if name.contains("percentile_cont") {
             self.share(&mut args, span)?;
         }
-        let filter = call.filter.as_ref().map(|f| self.condition(f, at, "FILTER").map(Box::new)).transpose()?;
+        let filter = call
+            .filter
+            .as_ref()
+            .map(|f| self.condition(f, at, "FILTER").map(Box::new))
+            .transpose()?;
         let nulls = call.nulls.map(|n| match n {
             ast::NullTreatment::Ignore => NullTreatment::IgnoreNulls,
             ast::NullTreatment::Respect => NullTreatment::RespectNulls,
         });
         // Tidemill's own ordered aggregates leave nulls out, in views and in history alike.
-        let skips_nulls = matches!(call.name.last().map(|n| n.value.to_ascii_lowercase()).as_deref(),
-            Some("first" | "last" | "earliest" | "latest" | "collect_list" | "collect_set"));
+        let skips_nulls = matches!(
+            call.name
+                .last()
+                .map(|n| n.value.to_ascii_lowercase())
+                .as_deref(),
+            Some("first" | "last" | "earliest" | "latest" | "collect_list" | "collect_set")
+        );
         let filter = match (skips_nulls, filter, args.first()) {
             (true, filter, Some(arg)) if nulls.is_none() && name == "array_agg" => {
                 let present = arg.clone().is_not_null();
@@ -257,8 +315,9 @@ impl Binder<'_> {
         } else {
             nulls
         };
-        let bound =
-            Expr::AggregateFunction(AggregateFunction::new_udf(udaf, args, distinct, filter, order_by, nulls));
+        let bound = Expr::AggregateFunction(AggregateFunction::new_udf(
+            udaf, args, distinct, filter, order_by, nulls,
+        ));
         self.type_of(&bound, at, span)?;
         Ok(bound)
     }
@@ -270,7 +329,12 @@ impl Binder<'_> {
                 Ok(ScalarValue::Float64(Some(p))) => p,
                 _ => return Err(BindError::new(span, "the share must be a number")),
             },
-            _ => return Err(BindError::new(span, "a percentile takes a value and a constant share, as in PERCENTILE(x, 0.95)")),
+            _ => {
+                return Err(BindError::new(
+                    span,
+                    "a percentile takes a value and a constant share, as in PERCENTILE(x, 0.95)",
+                ));
+            }
         };
         if !(0.0..=1.0).contains(&share) {
             return Err(BindError::new(span, "the share must lie between 0 and 1"));
@@ -281,114 +345,10 @@ impl Binder<'_> {
 
     /// `ORDER BY` items over the scope's columns.
     pub(super) fn sorts(&self, items: &[OrderItem], at: At<'_>) -> BindResult<Vec<Sort>> {
-        items.iter().map(|i| Ok(sort(self.expr(&i.expr, at)?, i))).collect()
-    }
-
-    fn window_function(
-        &self,
-        call: &FunctionCall,
-        name: &str,
-        args: Vec<Expr>,
-        over: &Over,
-        span: Span,
-        at: At<'_>,
-    ) -> BindResult<Expr> {
-        let definition = match (self.functions.aggregate(name), self.functions.window(name)) {
-            (_, Some(udwf)) => WindowFunctionDefinition::WindowUDF(udwf),
-            (Some(udaf), None) => WindowFunctionDefinition::AggregateUDF(udaf),
-            (None, None) => {
-                return Err(BindError::new(call.name.span(), format!("there is no window function {name}"))
-                    .hint(did_you_mean(name, self.functions.names())));
-            }
-        };
-        let spec = self.window_spec(over, 0)?;
-        let partition_by =
-            spec.partition_by.iter().map(|e| self.expr(e, at)).collect::<BindResult<Vec<_>>>()?;
-        let mut order_by = self.sorts(&spec.order_by, at)?;
-        let window_frame = match &spec.frame {
-            Some(frame) => self.frame(frame, span, at)?,
-            None => WindowFrame::new((!order_by.is_empty()).then_some(true)),
-        };
-        window_frame.regularize_order_bys(&mut order_by).map_err(|e| BindError::from_df(span, &e))?;
-        let bound = Expr::WindowFunction(Box::new(WindowFunction {
-            fun: definition,
-            params: WindowFunctionParams {
-                args,
-                partition_by,
-                order_by,
-                window_frame,
-                filter: call.filter.as_ref().map(|f| self.condition(f, at, "FILTER").map(Box::new)).transpose()?,
-                null_treatment: call.nulls.map(|n| match n {
-                    ast::NullTreatment::Ignore => NullTreatment::IgnoreNulls,
-                    ast::NullTreatment::Respect => NullTreatment::RespectNulls,
-                }),
-                distinct: call.distinct,
-            },
-        }));
-        self.type_of(&bound, at, span)?;
-        Ok(bound)
-    }
-
-    /// The window written out, with what it takes over from the named ones.
-    fn window_spec(&self, over: &Over, depth: usize) -> BindResult<WindowSpec> {
-        let named = |name: &Ident| {
-            let windows = self.named_windows.borrow();
-            let found = windows.iter().rev().find(|w| name.matches(&w.name.value)).map(|w| w.spec.clone());
-            found.ok_or_else(|| BindError::new(name.span, format!("there is no window \"{}\"", name.value)))
-        };
-        let spec = match over {
-            Over::Named(name) => named(name)?,
-            Over::Spec(spec) => spec.clone(),
-        };
-        let Some(base) = &spec.base else { return Ok(spec) };
-        if depth > 16 {
-            return Err(BindError::new(base.span, "the windows refer to each other in a circle"));
-        }
-        let base = self.window_spec(&Over::Named(base.clone()), depth + 1)?;
-        Ok(WindowSpec {
-            base: None,
-            partition_by: if spec.partition_by.is_empty() { base.partition_by } else { spec.partition_by },
-            order_by: if spec.order_by.is_empty() { base.order_by } else { spec.order_by },
-            frame: spec.frame.or(base.frame),
-        })
-    }
-
-    fn frame(&self, frame: &ast::WindowFrame, span: Span, at: At<'_>) -> BindResult<WindowFrame> {
-        let units = match frame.units {
-            FrameUnits::Rows => WindowFrameUnits::Rows,
-            FrameUnits::Range => WindowFrameUnits::Range,
-            FrameUnits::Groups => WindowFrameUnits::Groups,
-        };
-        let value = |e: &ast::Expr| -> BindResult<ScalarValue> {
-            if let ExprKind::Literal(Literal::Integer(n)) = &e.kind {
-                return match (u64::try_from(*n), units) {
-                    (Ok(n), WindowFrameUnits::Rows | WindowFrameUnits::Groups) => Ok(ScalarValue::UInt64(Some(n))),
-                    // DataFusion converts a range's bound from text to the type it sorts by.
-                    _ => Ok(ScalarValue::Utf8(Some(n.to_string()))),
-                };
-            }
-            match self.expr(e, at)? {
-                Expr::Literal(v, _) => Ok(v),
-                _ => Err(BindError::new(e.span, "a frame's bound must be a constant")),
-            }
-        };
-        let bound = |b: &FrameBound| -> BindResult<WindowFrameBound> {
-            Ok(match b {
-                FrameBound::UnboundedPreceding => WindowFrameBound::Preceding(ScalarValue::Null),
-                FrameBound::Preceding(e) => WindowFrameBound::Preceding(value(e)?),
-                FrameBound::CurrentRow => WindowFrameBound::CurrentRow,
-                FrameBound::Following(e) => WindowFrameBound::Following(value(e)?),
-                FrameBound::UnboundedFollowing => WindowFrameBound::Following(ScalarValue::Null),
-            })
-        };
-        let start = bound(&frame.start)?;
-        let end = frame.end.as_ref().map(bound).transpose()?.unwrap_or(WindowFrameBound::CurrentRow);
-        let backwards = matches!(&start, WindowFrameBound::Following(v) if v.is_null())
-            || matches!(&end, WindowFrameBound::Preceding(v) if v.is_null());
-        if backwards {
-            return Err(BindError::new(span, "the frame ends before it starts"));
-        }
-        Ok(WindowFrame::new_bounds(units, start, end))
+        items
+            .iter()
+            .map(|i| Ok(sort(self.expr(&i.expr, at)?, i)))
+            .collect()
     }
 }
 

@@ -39,7 +39,10 @@ impl Functions {
         names.extend(state.scalar_functions().keys().cloned());
         names.extend(state.aggregate_functions().keys().cloned());
         names.extend(state.window_functions().keys().cloned());
-        Self { state: Arc::new(state), names: names.into_iter().collect() }
+        Self {
+            state: Arc::new(state),
+            names: names.into_iter().collect(),
+        }
     }
 
     /// The scalar function of that name.
@@ -80,8 +83,14 @@ impl Functions {
     /// Whether a name is of the kind `scalar`, `aggregate` or `window`.
     #[must_use]
     pub fn kind(&self, name: &str) -> &'static str {
-        const AGGREGATES: &[&str] =
-            &["approx_percentile", "collect_list", "collect_set", "first", "last", "percentile"];
+        const AGGREGATES: &[&str] = &[
+            "approx_percentile",
+            "collect_list",
+            "collect_set",
+            "first",
+            "last",
+            "percentile",
+        ];
         if self.aggregate(name).is_some() || AGGREGATES.contains(&name) {
             "aggregate"
         } else if self.window(name).is_some() {

@@ -1,27 +1,23 @@
 //! Grouped queries over one stream in their single form, and the queries that are kept up to date.
 
-use super::from::From;
-use super::plan::{Replacements, append_window_columns, first_order, rebase, unique_names};
-use super::scope::Env;
+use super::aggregate::{agg_func, without_null_test};
+use super::plan::unique_names;
+use super::rebase::Replacements;
 use super::select::{Analysed, bound_column};
 use super::windowed::{
-    AggCall, AggFunc, ContinuousQuery, GroupKey, RowQuery, SourceRef, WINDOW_END, WINDOW_START, WindowSpec,
-    WindowedAggregate,
+    AggCall, AggFunc, GroupKey, SourceRef, WINDOW_END, WINDOW_START, WindowSpec, WindowedAggregate,
 };
-use super::{Binder, Latest, df};
+use super::{Binder, df};
 use crate::error::{BindError, BindResult};
 use crate::types::{TIMESTAMP, plain_type};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ScalarValue};
-use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment};
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::utils::find_window_exprs;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator};
+use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
-use query_lang::ast::{self, SetExpr, Span};
+use query_lang::ast::Span;
 use std::sync::Arc;
-use tsdb::types::Role;
 
 /// A grouped query in its single form.
 pub(super) struct Canonical {
@@ -34,25 +30,33 @@ pub(super) struct Canonical {
 }
 
 /// Expressions of one stream's query, brought over its unqualified columns and coerced.
-struct OverStream {
-    schema: Arc<DFSchema>,
+pub(super) struct OverStream {
+    pub schema: Arc<DFSchema>,
     simplifier: ExprSimplifier,
 }
 
 impl OverStream {
-    fn new(source: &SourceRef, span: Span) -> BindResult<Self> {
+    pub fn new(source: &SourceRef, span: Span) -> BindResult<Self> {
         let schema = Arc::new(df(span, DFSchema::try_from(source.arrow.as_ref().clone()))?);
-        let context = SimplifyContext::builder().with_schema(Arc::clone(&schema)).build();
-        Ok(Self { schema, simplifier: ExprSimplifier::new(context) })
+        let context = SimplifyContext::builder()
+            .with_schema(Arc::clone(&schema))
+            .build();
+        Ok(Self {
+            schema,
+            simplifier: ExprSimplifier::new(context),
+        })
     }
 
-    fn expr(&self, e: &Expr, span: Span) -> BindResult<Expr> {
+    pub fn expr(&self, e: &Expr, span: Span) -> BindResult<Expr> {
         self_contained(e, span)?;
-        df(span, unqualified(e.clone()).and_then(|e| self.simplifier.coerce(e, &self.schema)))
+        df(
+            span,
+            unqualified(e.clone()).and_then(|e| self.simplifier.coerce(e, &self.schema)),
+        )
     }
 
     /// The same with constants folded.
-    fn condition(&self, e: &Expr, span: Span) -> BindResult<Expr> {
+    pub fn condition(&self, e: &Expr, span: Span) -> BindResult<Expr> {
         let coerced = self.expr(e, span)?;
         df(span, self.simplifier.simplify(coerced))
     }
@@ -64,10 +68,17 @@ impl Binder<'_> {
         let span = a.span;
         let Some(source) = &a.from.stream else {
             let at = a.window.as_ref().map_or(span, |w| w.span);
-            return Err(BindError::not_yet(at, "a window over anything but one stream"));
+            return Err(BindError::not_yet(
+                at,
+                "a window over anything but one stream",
+            ));
         };
         let over = OverStream::new(source, span)?;
-        let filter = a.filter.as_ref().map(|f| over.condition(f, span)).transpose()?;
+        let filter = a
+            .filter
+            .as_ref()
+            .map(|f| over.condition(f, span))
+            .transpose()?;
         let mut window = WindowSpec::None;
         let mut grace = 0;
         if let Some(w) = &a.window {
@@ -75,7 +86,10 @@ impl Binder<'_> {
             if !matches!(&time, Expr::Column(c) if c.name == source.schema.time().name) {
                 return Err(BindError::new(
                     w.span,
-                    format!("windows are over the stream's event time, \"{}\"", source.schema.time().name),
+                    format!(
+                        "windows are over the stream's event time, \"{}\"",
+                        source.schema.time().name
+                    ),
                 ));
             }
             (window, grace) = (w.spec, w.grace);
@@ -102,15 +116,25 @@ impl Binder<'_> {
                 _ => format!("key{}", keys.len()),
             };
             let data_type = plain_type(&self.type_in(&expr, &over.schema, span)?).clone();
-            keys.push(GroupKey { expr, name, data_type });
+            keys.push(GroupKey {
+                expr,
+                name,
+                data_type,
+            });
         }
         let mut names = unique_names(keys.iter().map(|k| k.name.clone()));
         for (key, name) in keys.iter_mut().zip(names.drain(..)) {
             key.name = name;
             fields.push(Field::new(&key.name, key.data_type.clone(), true));
         }
-        let plain_keys = a.group.iter().filter(|g| !replacements.iter().any(|(from, _)| from == *g));
-        let named: Vec<_> = plain_keys.cloned().zip(keys.iter().map(|k| column(&k.name))).collect();
+        let plain_keys = a
+            .group
+            .iter()
+            .filter(|g| !replacements.iter().any(|(from, _)| from == *g));
+        let named: Vec<_> = plain_keys
+            .cloned()
+            .zip(keys.iter().map(|k| column(&k.name)))
+            .collect();
         replacements.extend(named);
         let mut aggregates = Vec::with_capacity(a.aggregates.len());
         let mut ordered = false;
@@ -118,7 +142,10 @@ impl Binder<'_> {
             let call = self.agg_call(e, format!("agg{i}"), &over, span)?;
             ordered |= matches!(
                 call.func,
-                AggFunc::CollectList | AggFunc::First | AggFunc::Last | AggFunc::ApproxPercentile(_)
+                AggFunc::CollectList
+                    | AggFunc::First
+                    | AggFunc::Last
+                    | AggFunc::ApproxPercentile(_)
             );
             fields.push(Field::new(&call.name, call.data_type.clone(), true));
             replacements.push((e.clone(), column(&call.name)));
@@ -127,7 +154,10 @@ impl Binder<'_> {
         if window.is_windowed() {
             for name in [WINDOW_START, WINDOW_END] {
                 if fields.iter().any(|f| f.name() == name) {
-                    return Err(BindError::new(span, format!("a grouped column cannot be called {name} beside a window")));
+                    return Err(BindError::new(
+                        span,
+                        format!("a grouped column cannot be called {name} beside a window"),
+                    ));
                 }
                 fields.push(Field::new(name, TIMESTAMP, false));
                 replacements.push((bound_column(name), column(name)));
@@ -135,7 +165,11 @@ impl Binder<'_> {
         }
         let output = Arc::new(Schema::new(fields));
         let group_schema = Arc::new(df(span, DFSchema::try_from(output.as_ref().clone()))?);
-        let projection = output.fields().iter().map(|f| (column(f.name()), f.name().clone())).collect();
+        let projection = output
+            .fields()
+            .iter()
+            .map(|f| (column(f.name()), f.name().clone()))
+            .collect();
         let query = WindowedAggregate {
             source: source.clone(),
             filter,
@@ -149,15 +183,28 @@ impl Binder<'_> {
             output,
             emit: None,
         };
-        Ok(Canonical { query, replacements, ordered })
+        Ok(Canonical {
+            query,
+            replacements,
+            ordered,
+        })
     }
 
-    fn agg_call(&self, e: &Expr, name: String, over: &OverStream, span: Span) -> BindResult<AggCall> {
+    fn agg_call(
+        &self,
+        e: &Expr,
+        name: String,
+        over: &OverStream,
+        span: Span,
+    ) -> BindResult<AggCall> {
         let Expr::AggregateFunction(f) = e else {
             return Err(BindError::new(span, "this is no aggregate"));
         };
         let (func, arg) = agg_func(f).ok_or_else(|| {
-            BindError::not_yet(span, format!("{} in a window or view", super::select::shown(e)))
+            BindError::not_yet(
+                span,
+                format!("{} in a window or view", super::select::shown(e)),
+            )
         })?;
         let mut filter = f.params.filter.as_deref().cloned();
         if func == AggFunc::CollectList
@@ -167,16 +214,16 @@ impl Binder<'_> {
         }
         let bare = df(span, unqualified(e.clone()))?;
         let data_type = match df(span, bare.get_type(over.schema.as_ref()))? {
-            DataType::List(item) => {
-                DataType::new_list(plain_type(item.data_type()).clone(), true)
-            }
+            DataType::List(item) => DataType::new_list(plain_type(item.data_type()).clone(), true),
             other => plain_type(&other).clone(),
         };
         let arg = match arg {
             Some(arg) => {
                 let numeric = matches!(func, AggFunc::Percentile(_) | AggFunc::ApproxPercentile(_));
                 let arg = match arg {
-                    Expr::Cast(c) if numeric && *c.field.data_type() == DataType::Float64 => &c.expr,
+                    Expr::Cast(c) if numeric && *c.field.data_type() == DataType::Float64 => {
+                        &c.expr
+                    }
                     other => other,
                 };
                 Some(over.expr(arg, span)?)
@@ -184,118 +231,13 @@ impl Binder<'_> {
             None => None,
         };
         let filter = filter.map(|f| over.condition(&f, span)).transpose()?;
-        Ok(AggCall { func, arg, filter, name, data_type })
-    }
-
-    /// The plan of the last row of each key, where the engine has a fast way.
-    pub(super) fn fast_latest(
-        &self,
-        from: &From,
-        ts: &Expr,
-        keys: &[Expr],
-        filter: Option<&Expr>,
-        span: Span,
-    ) -> BindResult<Option<LogicalPlan>> {
-        let (Some(source), LogicalPlan::TableScan(scan)) = (&from.stream, &from.plan) else { return Ok(None) };
-        let place = |e: &Expr| match e {
-            Expr::Column(c) => source.schema.columns.iter().position(|d| d.name == c.name),
-            _ => None,
-        };
-        let role = |i: Option<usize>| i.map(|i| source.schema.columns[i].role);
-        if role(place(ts)) != Some(Role::Time) || !keys.iter().all(|k| role(place(k)) == Some(Role::Tag)) {
-            return Ok(None);
-        }
-        let filter = match filter {
-            Some(f) if self_contained(f, span).is_err() => return Ok(None),
-            Some(f) => Some(OverStream::new(source, span)?.condition(f, span)?),
-            None => None,
-        };
-        let keys = keys.iter().filter_map(place).collect();
-        let latest = Latest { source: source.clone(), keys, filter };
-        let Some(rows) = self.sources.latest(latest) else { return Ok(None) };
-        let plan = LogicalPlanBuilder::scan(scan.table_name.clone(), rows, None).and_then(LogicalPlanBuilder::build);
-        df(span, plan).map(Some)
-    }
-
-    /// Binds a query that is kept up to date.
-    pub(super) fn continuous_query(&self, query: &ast::Query) -> BindResult<ContinuousQuery> {
-        let refuse = |span: Option<Span>, what: &str| match span {
-            Some(span) => Err(BindError::not_yet(span, format!("{what} in a continuous query"))),
-            None => Ok(()),
-        };
-        refuse(query.ctes.first().map(|c| c.alias.name.span), "WITH")?;
-        refuse(first_order(&query.order_by), "ORDER BY")?;
-        refuse(query.limit.as_ref().map(|l| l.span), "LIMIT")?;
-        refuse(query.offset.as_ref().map(|l| l.span), "OFFSET")?;
-        let SetExpr::Select(select) = &query.body else {
-            return Err(BindError::not_yet(query.span, "a set operation in a continuous query"));
-        };
-        refuse(select.distinct.as_ref().map(|_| query.span), "DISTINCT")?;
-        refuse(select.qualify.as_ref().map(|q| q.span), "QUALIFY")?;
-        refuse(select.latest_on.as_ref().map(|l| l.ts.span), "LATEST ON")?;
-        let env = Env::top();
-        let mut a = self.analyse(select, &[], query.span, &env)?;
-        if a.from.stream.is_none() {
-            let what = match select.from.first() {
-                None => "a query without a stream",
-                Some(t) if !t.joins.is_empty() || select.from.len() > 1 => "a join",
-                Some(_) => "a query over anything but one stream",
-            };
-            return Err(BindError::not_yet(query.span, format!("{what} in a continuous query")));
-        }
-        let functions = find_window_exprs(a.items.iter().map(|i| &i.expr));
-        refuse(functions.first().map(|_| query.span), "a window function")?;
-        if a.window.is_some() {
-            append_window_columns(&mut a);
-        }
-        if a.grouped() {
-            return self.continuous_aggregate(a, query.emit).map(ContinuousQuery::Aggregate);
-        }
-        if let Some(window) = &a.window {
-            return Err(BindError::new(window.span, "a window needs an aggregate or GROUP BY"));
-        }
-        self.row_query(&a, query.emit).map(ContinuousQuery::Rows)
-    }
-
-    fn continuous_aggregate(&self, mut a: Analysed, emit: Option<ast::Emit>) -> BindResult<WindowedAggregate> {
-        let Canonical { mut query, replacements, .. } = self.canonical(&a)?;
-        rebase(&mut a, &replacements, &query.group_schema)?;
-        let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(Arc::clone(&query.group_schema)).build());
-        let coerced = |e: Expr, span: Span| df(span, simplifier.coerce(e, &query.group_schema));
-        let having = a.having.take().map(|h| coerced(h, a.span)).transpose()?;
-        let names = unique_names(a.items.iter().map(|i| i.name.clone()));
-        let mut projection = Vec::with_capacity(names.len());
-        let mut fields = Vec::with_capacity(names.len());
-        for (item, name) in a.items.iter().zip(names) {
-            let expr = coerced(item.expr.clone(), item.span)?;
-            let data_type = plain_type(&self.type_in(&expr, &query.group_schema, item.span)?).clone();
-            fields.push(Field::new(&name, data_type, true));
-            projection.push((expr, name));
-        }
-        query.having = having;
-        query.projection = projection;
-        query.output = Arc::new(Schema::new(fields));
-        query.emit = emit;
-        Ok(query)
-    }
-
-    fn row_query(&self, a: &Analysed, emit: Option<ast::Emit>) -> BindResult<RowQuery> {
-        let span = a.span;
-        let Some(source) = &a.from.stream else {
-            return Err(BindError::not_yet(span, "a query over anything but one stream in a continuous query"));
-        };
-        let over = OverStream::new(source, span)?;
-        let filter = a.filter.as_ref().map(|f| over.condition(f, span)).transpose()?;
-        let names = unique_names(a.items.iter().map(|i| i.name.clone()));
-        let mut projection = Vec::with_capacity(names.len());
-        let mut fields = Vec::with_capacity(names.len());
-        for (item, name) in a.items.iter().zip(names) {
-            let expr = over.expr(&item.expr, item.span)?;
-            let data_type = self.type_in(&expr, &over.schema, item.span)?;
-            fields.push(Field::new(&name, data_type, true));
-            projection.push((expr, name));
-        }
-        Ok(RowQuery { source: source.clone(), filter, projection, output: Arc::new(Schema::new(fields)), emit })
+        Ok(AggCall {
+            func,
+            arg,
+            filter,
+            name,
+            data_type,
+        })
     }
 }
 
@@ -315,11 +257,14 @@ fn unqualified(e: Expr) -> datafusion::error::Result<Expr> {
 }
 
 /// Refuses what is not a function of one row: subqueries and columns from outside.
-fn self_contained(e: &Expr, span: Span) -> BindResult<()> {
+pub(super) fn self_contained(e: &Expr, span: Span) -> BindResult<()> {
     let reaches_out = e.exists(|node| {
         Ok(matches!(
             node,
-            Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::OuterReferenceColumn(..)
+            Expr::ScalarSubquery(_)
+                | Expr::InSubquery(_)
+                | Expr::Exists(_)
+                | Expr::OuterReferenceColumn(..)
         ))
     });
     if df(span, reaches_out)? {
@@ -327,64 +272,11 @@ fn self_contained(e: &Expr, span: Span) -> BindResult<()> {
     }
     Ok(())
 }
-
-/// What an aggregate computes and of what; `None` when only the general plan can.
-fn agg_func(f: &AggregateFunction) -> Option<(AggFunc, Option<&Expr>)> {
-    let p = &f.params;
-    let arg = p.args.first()?;
-    if !p.order_by.is_empty() {
-        return None;
-    }
-    let skips_nulls = p.null_treatment == Some(NullTreatment::IgnoreNulls);
-    let null_tested = || p.filter.as_deref().is_some_and(|f| tests_null(f, arg));
-    let share = || match p.args.get(1) {
-        Some(Expr::Literal(ScalarValue::Float64(Some(share)), _)) => Some(*share),
-        _ => None,
-    };
-    let func = match (f.func.name(), p.distinct) {
-        ("count", false) => match arg {
-            Expr::Literal(v, _) if !v.is_null() => return Some((AggFunc::CountRows, None)),
-            _ => AggFunc::Count,
-        },
-        ("count", true) if p.args.len() == 1 => AggFunc::CountDistinct,
-        ("sum", false) => AggFunc::Sum,
-        ("avg", false) => AggFunc::Avg,
-        ("min", _) => AggFunc::Min,
-        ("max", _) => AggFunc::Max,
-        ("array_agg", false) if null_tested() => AggFunc::CollectList,
-        ("first_value", false) if skips_nulls => AggFunc::First,
-        ("last_value", false) if skips_nulls => AggFunc::Last,
-        ("var", false) => AggFunc::VarSample,
-        ("var_pop", false) => AggFunc::VarPopulation,
-        ("stddev", false) => AggFunc::StddevSample,
-        ("stddev_pop", false) => AggFunc::StddevPopulation,
-        ("percentile_cont", false) => AggFunc::Percentile(share()?),
-        ("approx_percentile_cont", false) if p.args.len() == 2 => AggFunc::ApproxPercentile(share()?),
-        _ => return None,
-    };
-    Some((func, Some(arg)))
-}
-
-fn tests_null(filter: &Expr, arg: &Expr) -> bool {
-    match filter {
-        Expr::IsNotNull(e) => **e == *arg,
-        Expr::BinaryExpr(BinaryExpr { op: Operator::And, right, .. }) => tests_null(right, arg),
-        _ => false,
-    }
-}
-
-/// The filter without the test for nulls that the binder put behind it.
-fn without_null_test(filter: Expr, arg: &Expr) -> Option<Expr> {
-    match filter {
-        Expr::IsNotNull(e) if *e == *arg => None,
-        Expr::BinaryExpr(BinaryExpr { op: Operator::And, left, right }) if tests_null(&right, arg) => Some(*left),
-        other => Some(other),
-    }
-}
-
 /// The windows that `date_bin` over the event time is the start of.
 fn bucket(e: &Expr, time: &str) -> Option<WindowSpec> {
-    let Expr::ScalarFunction(f) = e else { return None };
+    let Expr::ScalarFunction(f) = e else {
+        return None;
+    };
     if f.name() != "date_bin" {
         return None;
     }
@@ -398,8 +290,13 @@ fn bucket(e: &Expr, time: &str) -> Option<WindowSpec> {
     }
     let offset = match f.args.get(2) {
         None => 0,
-        Some(Expr::Literal(ScalarValue::TimestampNanosecond(Some(origin), _), _)) => origin.rem_euclid(w.nanoseconds),
+        Some(Expr::Literal(ScalarValue::TimestampNanosecond(Some(origin), _), _)) => {
+            origin.rem_euclid(w.nanoseconds)
+        }
         Some(_) => return None,
     };
-    Some(WindowSpec::Tumbling { size: w.nanoseconds, offset })
+    Some(WindowSpec::Tumbling {
+        size: w.nanoseconds,
+        offset,
+    })
 }

@@ -20,9 +20,12 @@ pub fn literal(literal: &Literal, span: Span) -> BindResult<ScalarValue> {
         Literal::Bytes(b) => ScalarValue::Binary(Some(b.clone())),
         Literal::Timestamp(text) => timestamp(text, span)?,
         Literal::Date(text) => cast(text, &DataType::Date32, "DATE", span)?,
-        Literal::Time(text) => {
-            cast(text, &DataType::Time64(arrow::datatypes::TimeUnit::Nanosecond), "TIME", span)?
-        }
+        Literal::Time(text) => cast(
+            text,
+            &DataType::Time64(arrow::datatypes::TimeUnit::Nanosecond),
+            "TIME",
+            span,
+        )?,
         Literal::Interval(i) => interval(*i),
     })
 }
@@ -56,13 +59,20 @@ fn decimal(text: &str) -> Option<ScalarValue> {
     let significant = whole.trim_start_matches('0').len() + fraction.len();
     let precision = u8::try_from(significant.max(1)).ok().filter(|p| *p <= 38)?;
     let scale = i8::try_from(fraction.len()).ok()?;
-    Some(ScalarValue::Decimal128(Some(if negative { -unscaled } else { unscaled }), precision, scale))
+    Some(ScalarValue::Decimal128(
+        Some(if negative { -unscaled } else { unscaled }),
+        precision,
+        scale,
+    ))
 }
 
 fn float(text: &str, span: Span) -> BindResult<ScalarValue> {
     match text.parse::<f64>() {
         Ok(v) if v.is_finite() => Ok(ScalarValue::Float64(Some(v))),
-        _ => Err(BindError::new(span, "the number is out of a DOUBLE's range")),
+        _ => Err(BindError::new(
+            span,
+            "the number is out of a DOUBLE's range",
+        )),
     }
 }
 
@@ -76,8 +86,11 @@ fn cast(text: &str, to: &DataType, name: &str, span: Span) -> BindResult<ScalarV
 pub fn timestamp(text: &str, span: Span) -> BindResult<ScalarValue> {
     match string_to_timestamp_nanos(text.trim()) {
         Ok(ns) => Ok(ScalarValue::TimestampNanosecond(Some(ns), None)),
-        Err(_) => Err(BindError::new(span, format!("'{text}' is no time"))
-            .hint(Some("write times like '2026-01-31 12:30:00' or '2026-01-31T12:30:00Z'".to_owned()))),
+        Err(_) => Err(
+            BindError::new(span, format!("'{text}' is no time")).hint(Some(
+                "write times like '2026-01-31 12:30:00' or '2026-01-31T12:30:00Z'".to_owned(),
+            )),
+        ),
     }
 }
 
@@ -102,18 +115,24 @@ pub fn interval(i: Interval) -> ScalarValue {
 /// `expr` as a constant of the type that the other side of a comparison has, where that makes it exact or cheap:
 /// text and integers as times, decimals as floats or integers. Anything else stays as it is.
 pub fn toward(expr: Expr, other: &DataType, span: Span) -> BindResult<Expr> {
-    let Expr::Literal(value, _) = &expr else { return Ok(expr) };
+    let Expr::Literal(value, _) = &expr else {
+        return Ok(expr);
+    };
     let adapted = match (value, other) {
         (ScalarValue::Utf8(Some(text)), DataType::Timestamp(..)) => Some(timestamp(text, span)?),
-        (ScalarValue::Int64(Some(v)), DataType::Timestamp(..)) => {
-            Some(ScalarValue::TimestampNanosecond(Some(integer_time(*v)), None))
+        (ScalarValue::Int64(Some(v)), DataType::Timestamp(..)) => Some(
+            ScalarValue::TimestampNanosecond(Some(integer_time(*v)), None),
+        ),
+        (ScalarValue::Null, DataType::Timestamp(..)) => {
+            Some(ScalarValue::TimestampNanosecond(None, None))
         }
-        (ScalarValue::Null, DataType::Timestamp(..)) => Some(ScalarValue::TimestampNanosecond(None, None)),
         (ScalarValue::Int64(Some(_)), DataType::Float64) => value.cast_to(other).ok(),
         (ScalarValue::Decimal128(Some(_), ..), DataType::Float64) => value.cast_to(other).ok(),
         (ScalarValue::Decimal128(Some(v), _, s), DataType::Int64) => {
             let unit = 10_i128.pow(u32::from(s.unsigned_abs()));
-            let whole = (*s >= 0 && v % unit == 0).then(|| i64::try_from(v / unit).ok()).flatten();
+            let whole = (*s >= 0 && v % unit == 0)
+                .then(|| i64::try_from(v / unit).ok())
+                .flatten();
             whole.map(|v| ScalarValue::Int64(Some(v)))
         }
         _ => None,
@@ -133,9 +152,18 @@ mod tests {
 
     #[test]
     fn decimals_keep_every_digit() {
-        assert_eq!(decimal("10.50"), Some(ScalarValue::Decimal128(Some(1050), 4, 2)));
-        assert_eq!(decimal("0.001"), Some(ScalarValue::Decimal128(Some(1), 3, 3)));
-        assert_eq!(decimal("-.5"), Some(ScalarValue::Decimal128(Some(-5), 1, 1)));
+        assert_eq!(
+            decimal("10.50"),
+            Some(ScalarValue::Decimal128(Some(1050), 4, 2))
+        );
+        assert_eq!(
+            decimal("0.001"),
+            Some(ScalarValue::Decimal128(Some(1), 3, 3))
+        );
+        assert_eq!(
+            decimal("-.5"),
+            Some(ScalarValue::Decimal128(Some(-5), 1, 1))
+        );
         assert_eq!(decimal(&"9".repeat(39)), None);
     }
 
@@ -154,9 +182,20 @@ mod tests {
     fn constants_take_the_type_they_are_compared_with() {
         let span = Span::default();
         let time = toward(lit("2026-01-01"), &TIMESTAMP, span).unwrap();
-        assert_eq!(time, lit(ScalarValue::TimestampNanosecond(Some(1_767_225_600_000_000_000), None)));
+        assert_eq!(
+            time,
+            lit(ScalarValue::TimestampNanosecond(
+                Some(1_767_225_600_000_000_000),
+                None
+            ))
+        );
         assert!(toward(lit("yesterday-ish"), &TIMESTAMP, span).is_err());
-        let whole = toward(lit(ScalarValue::Decimal128(Some(900), 3, 1)), &DataType::Int64, span).unwrap();
+        let whole = toward(
+            lit(ScalarValue::Decimal128(Some(900), 3, 1)),
+            &DataType::Int64,
+            span,
+        )
+        .unwrap();
         assert_eq!(whole, lit(90_i64));
     }
 }

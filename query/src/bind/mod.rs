@@ -1,16 +1,22 @@
 //! From syntax tree to plan: names are resolved, types checked, and the tree becomes DataFusion's logical plan or,
 //! for grouped queries over one stream, a [`windowed::WindowedAggregate`]. SQL text is never made again.
 
+mod aggregate;
+mod continuous;
 mod ddl;
 mod expr;
 mod from;
 mod function;
 mod functions;
 mod grouped;
+mod latest;
 mod literal;
 pub mod nearest;
+mod operator;
+mod over;
 mod plan;
 mod query;
+mod rebase;
 mod scope;
 mod select;
 mod window;
@@ -97,7 +103,12 @@ impl<'a> Binder<'a> {
     }
 
     /// Binds the rows of an `INSERT .. VALUES` for columns of these types.
-    pub fn rows(&self, values: &ast::Values, types: &[DataType], span: ast::Span) -> BindResult<Bound> {
+    pub fn rows(
+        &self,
+        values: &ast::Values,
+        types: &[DataType],
+        span: ast::Span,
+    ) -> BindResult<Bound> {
         self.values(values, Some(types), span, &Env::top())
     }
 

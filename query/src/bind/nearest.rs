@@ -16,7 +16,12 @@ pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
     names
         .into_iter()
         .filter(|n| n.len() <= LONGEST)
-        .map(|n| (edits(&lower, &n.to_lowercase().chars().collect::<Vec<_>>()), n))
+        .map(|n| {
+            (
+                edits(&lower, &n.to_lowercase().chars().collect::<Vec<_>>()),
+                n,
+            )
+        })
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, name)| (*distance, *name))
         .map(|(_, name)| name)

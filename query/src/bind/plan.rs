@@ -2,6 +2,7 @@
 
 use super::grouped::Canonical;
 use super::query::{Limit, sorted};
+use super::rebase::{Replacements, rebase, substitute};
 use super::scope::Env;
 use super::select::{Analysed, Item, SortKey, bound_column, filtered, shown};
 use super::window::Windowing;
@@ -9,16 +10,12 @@ use super::windowed::{WINDOW_END, WINDOW_START, WindowSpec};
 use super::{Binder, Bound, df};
 use crate::error::{BindError, BindResult};
 use crate::types::TIMESTAMP;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, ScalarValue};
+use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::utils::{find_window_exprs, grouping_set_to_exprlist};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use query_lang::ast::{Interval, ObjectName, OrderItem, Span};
 use std::collections::HashSet;
 use std::sync::Arc;
-
-/// What stands for what in a later stage of a plan.
-pub(super) type Replacements = Vec<(Expr, Expr)>;
 
 impl Binder<'_> {
     /// The plan of a bound `SELECT`.
@@ -34,10 +31,19 @@ impl Binder<'_> {
         } else {
             if let Some(window) = a.window.take() {
                 if !window.of_rows {
-                    return Err(BindError::new(window.span, "a window needs an aggregate or GROUP BY"));
+                    return Err(BindError::new(
+                        window.span,
+                        "a window needs an aggregate or GROUP BY",
+                    ));
                 }
                 let (start, end) = self.tumbling_bounds(&a, &window)?;
-                substitute(&mut a, &[(bound_column(WINDOW_START), start), (bound_column(WINDOW_END), end)])?;
+                substitute(
+                    &mut a,
+                    &[
+                        (bound_column(WINDOW_START), start),
+                        (bound_column(WINDOW_END), end),
+                    ],
+                )?;
             }
             if self.last_row_each(&mut a)? {
                 a.distinct_on.clear();
@@ -47,7 +53,12 @@ impl Binder<'_> {
             }
         };
         let plan = match a.having.take() {
-            Some(having) => df(span, LogicalPlanBuilder::from(plan).having(having).and_then(LogicalPlanBuilder::build))?,
+            Some(having) => df(
+                span,
+                LogicalPlanBuilder::from(plan)
+                    .having(having)
+                    .and_then(LogicalPlanBuilder::build),
+            )?,
             None => plan,
         };
         let plan = self.window_functions(&mut a, plan)?;
@@ -59,16 +70,23 @@ impl Binder<'_> {
     fn group(&self, a: &mut Analysed) -> BindResult<(LogicalPlan, Replacements)> {
         let span = a.span;
         match self.canonical(a) {
-            Ok(Canonical { query, replacements, ordered }) => {
+            Ok(Canonical {
+                query,
+                replacements,
+                ordered,
+            }) => {
                 let windowed = query.window.is_windowed();
                 let query = Arc::new(query);
                 if let Some(rows) = self.sources.grouped(&query, windowed || ordered) {
-                    let scan = LogicalPlanBuilder::scan("#group", rows, None).and_then(LogicalPlanBuilder::build);
+                    let scan = LogicalPlanBuilder::scan("#group", rows, None)
+                        .and_then(LogicalPlanBuilder::build);
                     let plan = df(span, scan)?;
                     let qualified = replacements
                         .into_iter()
                         .map(|(from, to)| match to {
-                            Expr::Column(c) => (from, Expr::Column(Column::new(Some("#group"), c.name))),
+                            Expr::Column(c) => {
+                                (from, Expr::Column(Column::new(Some("#group"), c.name)))
+                            }
                             other => (from, other),
                         })
                         .collect();
@@ -81,7 +99,13 @@ impl Binder<'_> {
                         return Err(why);
                     }
                     let (start, end) = self.tumbling_bounds(a, window)?;
-                    substitute(a, &[(bound_column(WINDOW_START), start.clone()), (bound_column(WINDOW_END), end)])?;
+                    substitute(
+                        a,
+                        &[
+                            (bound_column(WINDOW_START), start.clone()),
+                            (bound_column(WINDOW_END), end),
+                        ],
+                    )?;
                     a.group.push(start);
                 }
             }
@@ -93,16 +117,27 @@ impl Binder<'_> {
         let column = |i: usize| Expr::Column(Column::from(schema.qualified_field(i)));
         let keys = df(span, grouping_set_to_exprlist(&a.group))?;
         let first_aggregate = schema.fields().len() - a.aggregates.len();
-        let mut replacements: Replacements = keys.iter().enumerate().map(|(i, k)| ((*k).clone(), column(i))).collect();
-        replacements
-            .extend(a.aggregates.iter().enumerate().map(|(i, e)| (e.clone(), column(first_aggregate + i))));
+        let mut replacements: Replacements = keys
+            .iter()
+            .enumerate()
+            .map(|(i, k)| ((*k).clone(), column(i)))
+            .collect();
+        replacements.extend(
+            a.aggregates
+                .iter()
+                .enumerate()
+                .map(|(i, e)| (e.clone(), column(first_aggregate + i))),
+        );
         Ok((plan, replacements))
     }
 
     /// Start and end of a tumbling window as expressions of a row.
     fn tumbling_bounds(&self, a: &Analysed, window: &Windowing) -> BindResult<(Expr, Expr)> {
         let WindowSpec::Tumbling { size, offset } = window.spec else {
-            return Err(BindError::not_yet(window.span, "this kind of window over anything but the grouped rows of one stream"));
+            return Err(BindError::not_yet(
+                window.span,
+                "this kind of window over anything but the grouped rows of one stream",
+            ));
         };
         let time = self.time_column(a, window)?;
         let width = |n: i64| lit(super::literal::interval(Interval::from_nanos(n)));
@@ -113,50 +148,35 @@ impl Binder<'_> {
 
     /// The column that a window is over: the one named, else the only time among the columns.
     pub(super) fn time_column(&self, a: &Analysed, window: &Windowing) -> BindResult<Expr> {
-        let scope = super::scope::Scope { hidden: &a.from.hidden, ..super::scope::Scope::of(a.from.plan.schema(), None) };
+        let scope = super::scope::Scope {
+            hidden: &a.from.hidden,
+            ..super::scope::Scope::of(a.from.plan.schema(), None)
+        };
         if let Some(name) = &window.time {
             return named_time(&scope, name);
         }
         if let Some(stream) = &a.from.stream {
-            let name = ObjectName::single(query_lang::ast::Ident::quoted(stream.schema.time().name.as_str()));
+            let name = ObjectName::single(query_lang::ast::Ident::quoted(
+                stream.schema.time().name.as_str(),
+            ));
             return named_time(&scope, &name);
         }
-        let mut times = a.from.plan.schema().iter().filter(|(_, f)| *f.data_type() == TIMESTAMP);
+        let mut times = a
+            .from
+            .plan
+            .schema()
+            .iter()
+            .filter(|(_, f)| *f.data_type() == TIMESTAMP);
         match (times.next(), times.next()) {
             (Some((q, f)), None) => Ok(Expr::Column(Column::new(q.cloned(), f.name()))),
-            (None, _) => Err(BindError::new(window.span, "a window needs a TIMESTAMP column")),
-            _ => Err(BindError::new(window.span, "several TIMESTAMP columns could be meant: write GROUP BY TUMBLE(ts, ..)")),
-        }
-    }
-
-    /// Makes `DISTINCT ON (tags) .. ORDER BY tags, time DESC` a read of each series' last row; whether it could.
-    fn last_row_each(&self, a: &mut Analysed) -> BindResult<bool> {
-        if a.distinct_on.is_empty() || a.distinct || a.qualify.is_some() {
-            return Ok(false);
-        }
-        let keys = a.distinct_on.len();
-        let sort_expr = |k: &SortKey| match k {
-            SortKey::Output(i) => a.items[*i].expr.clone(),
-            SortKey::Expr(e) => e.clone(),
-        };
-        if a.sorts.len() != keys + 1 || a.sorts[keys].1.asc != Some(false) {
-            return Ok(false);
-        }
-        if !a.sorts[..keys].iter().all(|(k, _)| a.distinct_on.contains(&sort_expr(k))) {
-            return Ok(false);
-        }
-        if !find_window_exprs(a.items.iter().map(|i| &i.expr)).is_empty() {
-            return Ok(false);
-        }
-        let ts = sort_expr(&a.sorts[keys].0);
-        match self.fast_latest(&a.from, &ts, &a.distinct_on, a.filter.as_ref(), a.span)? {
-            Some(plan) => {
-                a.from.plan = plan;
-                a.filter = None;
-                a.sorts.truncate(keys);
-                Ok(true)
-            }
-            None => Ok(false),
+            (None, _) => Err(BindError::new(
+                window.span,
+                "a window needs a TIMESTAMP column",
+            )),
+            _ => Err(BindError::new(
+                window.span,
+                "several TIMESTAMP columns could be meant: write GROUP BY TUMBLE(ts, ..)",
+            )),
         }
     }
 
@@ -166,12 +186,21 @@ impl Binder<'_> {
             SortKey::Expr(e) => Some(e),
             SortKey::Output(_) => None,
         });
-        let all = a.items.iter().map(|i| &i.expr).chain(&a.qualify).chain(in_sorts).chain(&a.distinct_on);
+        let all = a
+            .items
+            .iter()
+            .map(|i| &i.expr)
+            .chain(&a.qualify)
+            .chain(in_sorts)
+            .chain(&a.distinct_on);
         let functions = find_window_exprs(all);
         if functions.is_empty() {
             return Ok(plan);
         }
-        let plan = df(a.span, LogicalPlanBuilder::window_plan(plan, functions.clone()))?;
+        let plan = df(
+            a.span,
+            LogicalPlanBuilder::window_plan(plan, functions.clone()),
+        )?;
         let mut replacements = Replacements::with_capacity(functions.len());
         for f in functions {
             let name = f.schema_name().to_string();
@@ -185,7 +214,10 @@ impl Binder<'_> {
 fn named_time(scope: &super::scope::Scope<'_>, name: &ObjectName) -> BindResult<Expr> {
     match scope.column(name)? {
         Some((c, f)) if *f.data_type() == TIMESTAMP => Ok(Expr::Column(c)),
-        Some(_) => Err(BindError::new(name.span(), "a window needs a TIMESTAMP column")),
+        Some(_) => Err(BindError::new(
+            name.span(),
+            "a window needs a TIMESTAMP column",
+        )),
         // The resolver has the words, and a hint, for a name that is not there.
         None => scope.resolve(name),
     }
@@ -196,68 +228,14 @@ pub(super) fn append_window_columns(a: &mut Analysed) {
     for name in [WINDOW_START, WINDOW_END] {
         let column = bound_column(name);
         if !a.items.iter().any(|i| i.expr == column) {
-            a.items.push(Item { expr: column, name: name.to_owned(), span: a.span });
+            a.items.push(Item {
+                expr: column,
+                name: name.to_owned(),
+                span: a.span,
+            });
         }
     }
 }
-
-/// `e` with each of `from` replaced.
-pub(super) fn replaced(e: Expr, replacements: &[(Expr, Expr)], span: Span) -> BindResult<Expr> {
-    let done = e.transform_down(|node| {
-        Ok(match replacements.iter().find(|(from, _)| *from == node) {
-            Some((_, to)) => Transformed::new(to.clone(), true, TreeNodeRecursion::Jump),
-            None => Transformed::no(node),
-        })
-    });
-    df(span, done.map(|t| t.data))
-}
-
-/// Replaces in all clauses that come after grouping.
-pub(super) fn substitute(a: &mut Analysed, replacements: &[(Expr, Expr)]) -> BindResult<()> {
-    let span = a.span;
-    for item in &mut a.items {
-        item.expr = replaced(std::mem::take(&mut item.expr), replacements, item.span)?;
-    }
-    for e in a.having.iter_mut().chain(a.qualify.iter_mut()).chain(a.filter.iter_mut()).chain(a.distinct_on.iter_mut())
-        .chain(a.group.iter_mut()).chain(a.aggregates.iter_mut())
-    {
-        *e = replaced(std::mem::take(e), replacements, span)?;
-    }
-    for (key, _) in &mut a.sorts {
-        if let SortKey::Expr(e) = key {
-            *e = replaced(std::mem::take(e), replacements, span)?;
-        }
-    }
-    Ok(())
-}
-
-/// Makes every clause one over group rows; what is neither a key nor an aggregate is an error with its place.
-pub(super) fn rebase(a: &mut Analysed, replacements: &[(Expr, Expr)], schema: &DFSchema) -> BindResult<()> {
-    let span = a.span;
-    let one = |e: Expr, span: Span| -> BindResult<Expr> {
-        let e = replaced(e, replacements, span)?;
-        let mut columns = HashSet::new();
-        e.add_column_refs(&mut columns);
-        match columns.into_iter().find(|c| !schema.has_column(c)) {
-            None => Ok(e),
-            Some(c) => Err(BindError::new(span, format!("\"{}\" is neither in GROUP BY nor inside an aggregate", c.name))
-                .hint(Some("add it to GROUP BY, or take FIRST(..) or MAX(..) of it".to_owned()))),
-        }
-    };
-    for item in &mut a.items {
-        item.expr = one(std::mem::take(&mut item.expr), item.span)?;
-    }
-    for e in a.having.iter_mut().chain(a.qualify.iter_mut()).chain(a.distinct_on.iter_mut()) {
-        *e = one(std::mem::take(e), span)?;
-    }
-    for (key, item) in &mut a.sorts {
-        if let SortKey::Expr(e) = key {
-            *e = one(std::mem::take(e), item.expr.span)?;
-        }
-    }
-    Ok(())
-}
-
 /// The names, each made unique by a number where needed.
 pub(super) fn unique_names(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut seen: HashSet<String> = HashSet::new();
@@ -276,7 +254,14 @@ pub(super) fn unique_names(names: impl Iterator<Item = String>) -> Vec<String> {
 
 /// Projection, `DISTINCT`, order and limit.
 fn output(a: Analysed, plan: LogicalPlan, limit: Limit) -> BindResult<Bound> {
-    let Analysed { items, sorts, distinct, distinct_on, span, .. } = a;
+    let Analysed {
+        items,
+        sorts,
+        distinct,
+        distinct_on,
+        span,
+        ..
+    } = a;
     let names: Vec<String> = items.iter().map(|i| i.name.clone()).collect();
     let unique = unique_names(names.iter().cloned());
     let visible: Vec<Expr> = items
@@ -297,7 +282,10 @@ fn output(a: Analysed, plan: LogicalPlan, limit: Limit) -> BindResult<Bound> {
             .collect();
         let sort_exprs = (!sort_exprs.is_empty()).then_some(sort_exprs);
         let builder = LogicalPlanBuilder::from(plan).distinct_on(distinct_on, visible, sort_exprs);
-        return Ok(Bound { plan: df(span, limit.apply(builder))?, names });
+        return Ok(Bound {
+            plan: df(span, limit.apply(builder))?,
+            names,
+        });
     }
     let mut projected = visible;
     let mut keys = Vec::with_capacity(sorts.len());
@@ -306,7 +294,8 @@ fn output(a: Analysed, plan: LogicalPlan, limit: Limit) -> BindResult<Bound> {
             SortKey::Output(i) => Column::new_unqualified(&unique[*i]),
             SortKey::Expr(e) => {
                 if distinct {
-                    let message = format!("with DISTINCT, {} must be selected to sort by it", shown(e));
+                    let message =
+                        format!("with DISTINCT, {} must be selected to sort by it", shown(e));
                     return Err(BindError::new(item.expr.span, message));
                 }
                 let name = format!("#sort{n}");
@@ -324,8 +313,16 @@ fn output(a: Analysed, plan: LogicalPlan, limit: Limit) -> BindResult<Bound> {
     let plan = df(span, builder.build())?;
     let mut plan = df(span, limit.apply(sorted(plan, keys)))?;
     if hidden {
-        let only: Vec<Expr> = unique.iter().map(|n| Expr::Column(Column::new_unqualified(n))).collect();
-        plan = df(span, LogicalPlanBuilder::from(plan).project(only).and_then(LogicalPlanBuilder::build))?;
+        let only: Vec<Expr> = unique
+            .iter()
+            .map(|n| Expr::Column(Column::new_unqualified(n)))
+            .collect();
+        plan = df(
+            span,
+            LogicalPlanBuilder::from(plan)
+                .project(only)
+                .and_then(LogicalPlanBuilder::build),
+        )?;
     }
     Ok(Bound { plan, names })
 }

@@ -29,7 +29,10 @@ impl Binder<'_> {
                 ast::Emit::Changes => "EMIT CHANGES",
                 ast::Emit::Final => "EMIT FINAL",
             };
-            return Err(BindError::new(query.span, format!("{word} stands at the end of a whole statement only")));
+            return Err(BindError::new(
+                query.span,
+                format!("{word} stands at the end of a whole statement only"),
+            ));
         }
         self.query_body(query, env)
     }
@@ -55,7 +58,11 @@ impl Binder<'_> {
             if query.recursive && mentions(&cte.query, &cte.alias.name.value) {
                 return Err(BindError::not_yet(cte.alias.name.span, "a recursive query"));
             }
-            if env.ctes.iter().any(|(n, _)| n.value.eq_ignore_ascii_case(&cte.alias.name.value)) {
+            if env
+                .ctes
+                .iter()
+                .any(|(n, _)| n.value.eq_ignore_ascii_case(&cte.alias.name.value))
+            {
                 let message = format!("\"{}\" is defined twice", cte.alias.name.value);
                 return Err(BindError::new(cte.alias.name.span, message));
             }
@@ -67,7 +74,12 @@ impl Binder<'_> {
     }
 
     /// The plan with its first columns renamed.
-    pub(super) fn renamed(&self, bound: Bound, columns: &[ast::Ident], span: Span) -> BindResult<LogicalPlan> {
+    pub(super) fn renamed(
+        &self,
+        bound: Bound,
+        columns: &[ast::Ident],
+        span: Span,
+    ) -> BindResult<LogicalPlan> {
         if columns.is_empty() {
             return Ok(bound.plan);
         }
@@ -87,7 +99,12 @@ impl Binder<'_> {
                 None => Expr::Column(c),
             })
             .collect();
-        df(span, LogicalPlanBuilder::from(bound.plan).project(exprs).and_then(LogicalPlanBuilder::build))
+        df(
+            span,
+            LogicalPlanBuilder::from(bound.plan)
+                .project(exprs)
+                .and_then(LogicalPlanBuilder::build),
+        )
     }
 
     fn set_expr(&self, body: &SetExpr, span: Span, env: &Env<'_>) -> BindResult<Bound> {
@@ -98,14 +115,18 @@ impl Binder<'_> {
             SetExpr::Operation { first, arms } => {
                 const MAX_ARMS: usize = 200;
                 if arms.len() > MAX_ARMS {
-                    return Err(BindError::new(span, format!("more than {MAX_ARMS} set operations in a row")));
+                    return Err(BindError::new(
+                        span,
+                        format!("more than {MAX_ARMS} set operations in a row"),
+                    ));
                 }
                 let mut left = self.set_expr(first, span, env)?;
                 for arm in arms {
                     let right = self.set_expr(&arm.operand, span, env)?;
                     let (a, b) = (left.names.len(), right.names.len());
                     if a != b {
-                        let message = format!("the two sides of a set operation have {a} and {b} columns");
+                        let message =
+                            format!("the two sides of a set operation have {a} and {b} columns");
                         return Err(BindError::new(span, message));
                     }
                     left.plan = df(span, combine(left.plan, right.plan, arm.op, arm.all))?;
@@ -125,7 +146,10 @@ impl Binder<'_> {
     ) -> BindResult<Bound> {
         const MAX_ROWS: usize = 100_000;
         if values.rows.len() > MAX_ROWS {
-            return Err(BindError::new(span, format!("more than {MAX_ROWS} rows of VALUES")));
+            return Err(BindError::new(
+                span,
+                format!("more than {MAX_ROWS} rows of VALUES"),
+            ));
         }
         let empty = datafusion::common::DFSchema::empty();
         let scope = Scope::of(&empty, env.outer);
@@ -133,8 +157,15 @@ impl Binder<'_> {
         let mut rows = Vec::with_capacity(values.rows.len());
         for row in &values.rows {
             if row.len() != values.rows[0].len() {
-                let message = format!("a row of {} values among rows of {}", row.len(), values.rows[0].len());
-                return Err(BindError::new(row.first().map_or(span, |e| e.span), message));
+                let message = format!(
+                    "a row of {} values among rows of {}",
+                    row.len(),
+                    values.rows[0].len()
+                );
+                return Err(BindError::new(
+                    row.first().map_or(span, |e| e.span),
+                    message,
+                ));
             }
             let one = |(i, e): (usize, &ast::Expr)| {
                 let bound = self.expr(e, at)?;
@@ -143,20 +174,42 @@ impl Binder<'_> {
                     None => Ok(bound),
                 }
             };
-            rows.push(row.iter().enumerate().map(one).collect::<BindResult<Vec<_>>>()?);
+            rows.push(
+                row.iter()
+                    .enumerate()
+                    .map(one)
+                    .collect::<BindResult<Vec<_>>>()?,
+            );
         }
-        let plan = df(span, LogicalPlanBuilder::values(rows).and_then(LogicalPlanBuilder::build))?;
-        let names = plan.schema().fields().iter().map(|f| f.name().clone()).collect();
+        let plan = df(
+            span,
+            LogicalPlanBuilder::values(rows).and_then(LogicalPlanBuilder::build),
+        )?;
+        let names = plan
+            .schema()
+            .fields()
+            .iter()
+            .map(|f| f.name().clone())
+            .collect();
         Ok(Bound { plan, names })
     }
 
     /// Sorts by output columns (by name, by number, or by an expression of them) and cuts.
-    fn order_outputs(&self, bound: Bound, items: &[OrderItem], limit: Limit, span: Span) -> BindResult<Bound> {
+    fn order_outputs(
+        &self,
+        bound: Bound,
+        items: &[OrderItem],
+        limit: Limit,
+        span: Span,
+    ) -> BindResult<Bound> {
         let Bound { plan, names } = bound;
         let sorts = {
             let scope = Scope::of(plan.schema(), None);
             let env = Env::top();
-            let at = At { scope: &scope, env: &env };
+            let at = At {
+                scope: &scope,
+                env: &env,
+            };
             let mut sorts: Vec<Sort> = Vec::with_capacity(items.len());
             for item in items {
                 let expr = match ordinal(&item.expr, names.len())? {
@@ -176,12 +229,23 @@ impl Binder<'_> {
         let empty = datafusion::common::DFSchema::empty();
         let scope = Scope::of(&empty, None);
         let env = Env::top();
-        match self.expr(e, At { scope: &scope, env: &env })? {
+        match self.expr(
+            e,
+            At {
+                scope: &scope,
+                env: &env,
+            },
+        )? {
             Expr::Literal(ScalarValue::Null, _) => Ok(None),
-            Expr::Literal(ScalarValue::Int64(Some(n)), _) if n >= 0 => Ok(Some(usize::try_from(n).unwrap_or(usize::MAX))),
+            Expr::Literal(ScalarValue::Int64(Some(n)), _) if n >= 0 => {
+                Ok(Some(usize::try_from(n).unwrap_or(usize::MAX)))
+            }
             // More rows than fit 64 signed bits is no bound at all.
             Expr::Literal(ScalarValue::UInt64(Some(_)), _) => Ok(Some(i64::MAX as usize)),
-            _ => Err(BindError::new(e.span, format!("{clause} must be a number of rows"))),
+            _ => Err(BindError::new(
+                e.span,
+                format!("{clause} must be a number of rows"),
+            )),
         }
     }
 }
@@ -198,7 +262,10 @@ fn given(value: Expr, to: &DataType, span: Span) -> BindResult<Expr> {
         Ok(v) if v.is_null() == constant.is_null() => Ok(lit(v)),
         _ => {
             let (from, to) = (type_name(&from), type_name(to));
-            Err(BindError::new(span, format!("this {from} does not fit a column of type {to}")))
+            Err(BindError::new(
+                span,
+                format!("this {from} does not fit a column of type {to}"),
+            ))
         }
     }
 }
@@ -212,7 +279,10 @@ pub(super) struct Limit {
 
 impl Limit {
     /// The plan cut so.
-    pub fn apply(self, builder: datafusion::error::Result<LogicalPlanBuilder>) -> datafusion::error::Result<LogicalPlan> {
+    pub fn apply(
+        self,
+        builder: datafusion::error::Result<LogicalPlanBuilder>,
+    ) -> datafusion::error::Result<LogicalPlan> {
         let builder = builder?;
         if self.skip == 0 && self.fetch.is_none() {
             return builder.build();
@@ -222,17 +292,29 @@ impl Limit {
 }
 
 /// The plan sorted, if there is anything to sort by.
-pub(super) fn sorted(plan: LogicalPlan, sorts: Vec<Sort>) -> datafusion::error::Result<LogicalPlanBuilder> {
+pub(super) fn sorted(
+    plan: LogicalPlan,
+    sorts: Vec<Sort>,
+) -> datafusion::error::Result<LogicalPlanBuilder> {
     let builder = LogicalPlanBuilder::from(plan);
-    if sorts.is_empty() { Ok(builder) } else { builder.sort(sorts) }
+    if sorts.is_empty() {
+        Ok(builder)
+    } else {
+        builder.sort(sorts)
+    }
 }
 
 /// The output column that a bare number in `ORDER BY` or `GROUP BY` means, from 0.
 pub(super) fn ordinal(e: &ast::Expr, outputs: usize) -> BindResult<Option<usize>> {
-    let ExprKind::Literal(Literal::Integer(n)) = &e.kind else { return Ok(None) };
+    let ExprKind::Literal(Literal::Integer(n)) = &e.kind else {
+        return Ok(None);
+    };
     match usize::try_from(*n) {
         Ok(n) if (1..=outputs).contains(&n) => Ok(Some(n - 1)),
-        _ => Err(BindError::new(e.span, format!("there is no output column {n}: there are {outputs}"))),
+        _ => Err(BindError::new(
+            e.span,
+            format!("there is no output column {n}: there are {outputs}"),
+        )),
     }
 }
 
@@ -244,7 +326,9 @@ fn combine(
 ) -> datafusion::error::Result<LogicalPlan> {
     match (op, all) {
         (SetOp::Union, true) => LogicalPlanBuilder::from(left).union(right)?.build(),
-        (SetOp::Union, false) => LogicalPlanBuilder::from(left).union_distinct(right)?.build(),
+        (SetOp::Union, false) => LogicalPlanBuilder::from(left)
+            .union_distinct(right)?
+            .build(),
         (SetOp::Intersect, all) => LogicalPlanBuilder::intersect(left, right, all),
         (SetOp::Except, all) => LogicalPlanBuilder::except(left, right, all),
     }
@@ -254,9 +338,9 @@ fn combine(
 fn mentions(query: &Query, name: &str) -> bool {
     fn factor(f: &ast::TableFactor, name: &str) -> bool {
         match f {
-            ast::TableFactor::Table { name: n, .. } => {
-                n.as_single().is_some_and(|i| i.value.eq_ignore_ascii_case(name))
-            }
+            ast::TableFactor::Table { name: n, .. } => n
+                .as_single()
+                .is_some_and(|i| i.value.eq_ignore_ascii_case(name)),
             ast::TableFactor::Derived { query, .. } => mentions(query, name),
             ast::TableFactor::Windowed { windowed, .. } => factor(&windowed.input, name),
             ast::TableFactor::Function { .. } => false,
@@ -271,7 +355,9 @@ fn mentions(query: &Query, name: &str) -> bool {
             SetExpr::Select(s) => s.from.iter().any(|t| table(t, name)),
             SetExpr::Values(_) => false,
             SetExpr::Nested(q) => mentions(q, name),
-            SetExpr::Operation { first, arms } => body(first, name) || arms.iter().any(|a| body(&a.operand, name)),
+            SetExpr::Operation { first, arms } => {
+                body(first, name) || arms.iter().any(|a| body(&a.operand, name))
+            }
         }
     }
     body(&query.body, name)

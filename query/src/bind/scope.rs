@@ -38,17 +38,29 @@ pub struct Env<'e> {
 impl<'e> Env<'e> {
     /// Nothing in sight.
     pub fn top() -> Env<'static> {
-        Env { ctes: Vec::new(), parent: None, outer: None }
+        Env {
+            ctes: Vec::new(),
+            parent: None,
+            outer: None,
+        }
     }
 
     /// An environment inside `self`.
     pub fn child(&'e self) -> Env<'e> {
-        Env { ctes: Vec::new(), parent: Some(self), outer: self.outer }
+        Env {
+            ctes: Vec::new(),
+            parent: Some(self),
+            outer: self.outer,
+        }
     }
 
     /// The environment of a subquery of an expression in `scope`.
     pub fn subquery(&'e self, scope: &'e Scope<'e>) -> Env<'e> {
-        Env { ctes: Vec::new(), parent: Some(self), outer: Some(scope) }
+        Env {
+            ctes: Vec::new(),
+            parent: Some(self),
+            outer: Some(scope),
+        }
     }
 
     /// The named query, the innermost if several match.
@@ -76,7 +88,13 @@ type Found = (Column, FieldRef);
 impl<'s> Scope<'s> {
     /// A scope of these columns alone.
     pub fn of(schema: &'s DFSchema, outer: Option<&'s Scope<'s>>) -> Scope<'s> {
-        Scope { schema, hidden: &[], aliases: &[], aliases_first: false, outer }
+        Scope {
+            schema,
+            hidden: &[],
+            aliases: &[],
+            aliases_first: false,
+            outer,
+        }
     }
 
     /// What `name` means.
@@ -105,14 +123,19 @@ impl<'s> Scope<'s> {
     }
 
     fn alias(&self, name: &ObjectName) -> BindResult<Option<Expr>> {
-        let Some(ident) = name.as_single() else { return Ok(None) };
+        let Some(ident) = name.as_single() else {
+            return Ok(None);
+        };
         let mut found: Option<&Expr> = None;
         for (alias, expr) in self.aliases {
             if !ident.matches(&alias.value) {
                 continue;
             }
             if found.is_some_and(|f| f != expr) {
-                return Err(BindError::new(name.span(), format!("\"{}\" names several output columns", ident.value)));
+                return Err(BindError::new(
+                    name.span(),
+                    format!("\"{}\" names several output columns", ident.value),
+                ));
             }
             found = Some(expr);
         }
@@ -132,14 +155,27 @@ impl<'s> Scope<'s> {
         Ok(None)
     }
 
-    fn split(&self, name: &ObjectName, table: &[Ident], column: &[Ident]) -> BindResult<Option<Found>> {
+    fn split(
+        &self,
+        name: &ObjectName,
+        table: &[Ident],
+        column: &[Ident],
+    ) -> BindResult<Option<Found>> {
         let quoted = column.iter().any(|p| p.quoted);
         let wanted = match column {
             [one] => one.value.clone(),
-            parts => parts.iter().map(|p| p.value.as_str()).collect::<Vec<_>>().join("."),
+            parts => parts
+                .iter()
+                .map(|p| p.value.as_str())
+                .collect::<Vec<_>>()
+                .join("."),
         };
         let fits = |(q, f): &(Option<&TableReference>, &FieldRef)| {
-            let hidden = || self.hidden.iter().any(|h| h.name == *f.name() && h.relation.as_ref() == *q);
+            let hidden = || {
+                self.hidden
+                    .iter()
+                    .any(|h| h.name == *f.name() && h.relation.as_ref() == *q)
+            };
             (table.is_empty() && !hidden()) || (!table.is_empty() && qualifier_matches(*q, table))
         };
         let candidates = || self.schema.iter().filter(fits);
@@ -150,7 +186,9 @@ impl<'s> Scope<'s> {
                     name.span(),
                     format!("\"{wanted}\" is a column of several tables"),
                 )
-                .hint(Some("put the table's name and a point before it".to_owned())));
+                .hint(Some(
+                    "put the table's name and a point before it".to_owned(),
+                )));
             }
             return Ok(Some(found(first)));
         }
@@ -158,7 +196,9 @@ impl<'s> Scope<'s> {
             return Ok(None);
         }
         let mut folded = candidates().filter(|(_, f)| f.name().eq_ignore_ascii_case(&wanted));
-        let Some(first) = folded.next() else { return Ok(None) };
+        let Some(first) = folded.next() else {
+            return Ok(None);
+        };
         if let Some(second) = folded.next() {
             let (a, b) = (first.1.name(), second.1.name());
             let message = if a == b {
@@ -166,19 +206,28 @@ impl<'s> Scope<'s> {
             } else {
                 format!("\"{wanted}\" may mean \"{a}\" or \"{b}\"")
             };
-            return Err(BindError::new(name.span(), message)
-                .hint(Some("write the name in double quotes, with its table".to_owned())));
+            return Err(BindError::new(name.span(), message).hint(Some(
+                "write the name in double quotes, with its table".to_owned(),
+            )));
         }
         Ok(Some(found(first)))
     }
 
     fn unknown(&self, name: &ObjectName) -> BindError {
         // Invariant: a parsed name has at least one part.
-        let word = name.parts.iter().map(|p| p.value.as_str()).collect::<Vec<_>>().join(".");
+        let word = name
+            .parts
+            .iter()
+            .map(|p| p.value.as_str())
+            .collect::<Vec<_>>()
+            .join(".");
         let last = name.last().map_or("", |p| p.value.as_str());
         let own = self.schema.fields().iter().map(|f| f.name().as_str());
         let aliases = self.aliases.iter().map(|(a, _)| a.value.as_str());
-        let outer = self.outer.into_iter().flat_map(|o| o.schema.fields().iter().map(|f| f.name().as_str()));
+        let outer = self
+            .outer
+            .into_iter()
+            .flat_map(|o| o.schema.fields().iter().map(|f| f.name().as_str()));
         let hint = did_you_mean(last, own.chain(aliases).chain(outer));
         let message = if self.schema.fields().is_empty() && self.outer.is_none() {
             format!("there is no column \"{word}\": the query has no FROM")
@@ -195,10 +244,14 @@ fn found((qualifier, field): (Option<&TableReference>, &FieldRef)) -> Found {
 
 /// Whether the parts before a column's name mean the table it is qualified with.
 pub fn qualifier_matches(qualifier: Option<&TableReference>, parts: &[Ident]) -> bool {
-    let Some(qualifier) = qualifier else { return false };
+    let Some(qualifier) = qualifier else {
+        return false;
+    };
     match parts {
         [table] => table.matches(qualifier.table()),
-        [.., db, table] => table.matches(qualifier.table()) && qualifier.schema().is_some_and(|s| db.matches(s)),
+        [.., db, table] => {
+            table.matches(qualifier.table()) && qualifier.schema().is_some_and(|s| db.matches(s))
+        }
         [] => false,
     }
 }

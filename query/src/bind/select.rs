@@ -1,8 +1,9 @@
 //! `SELECT`: its clauses are bound here, and made a plan in [`super::plan`].
 
-use super::expr::{At, and};
+use super::expr::At;
 use super::from::From;
 use super::function::window_column;
+use super::operator::and;
 use super::query::{Limit, ordinal};
 use super::scope::{Env, Scope, WINDOW_QUALIFIER, qualifier_matches};
 use super::window::Windowing;
@@ -14,7 +15,7 @@ use arrow::datatypes::Field;
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::logical_expr::utils::find_aggregate_exprs;
 use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan};
-use query_lang::ast::{self, Distinct, ExprKind, Ident, LatestOn, OrderItem, Select, SelectItem, Span};
+use query_lang::ast::{self, Distinct, ExprKind, Ident, OrderItem, Select, SelectItem, Span};
 use std::sync::Arc;
 
 /// One column of the select list.
@@ -84,7 +85,9 @@ impl Binder<'_> {
         let (window, keys) = self.windowing(select, from.windowed.as_ref())?;
         let saved_window = self.in_windowed.replace(window.is_some());
         let named_before = self.named_windows.borrow().len();
-        self.named_windows.borrow_mut().extend(select.named_windows.iter().cloned());
+        self.named_windows
+            .borrow_mut()
+            .extend(select.named_windows.iter().cloned());
         let analysed = self.clauses(select, order_by, span, env, from, window, &keys);
         self.named_windows.borrow_mut().truncate(named_before);
         self.in_windowed.set(saved_window);
@@ -103,10 +106,19 @@ impl Binder<'_> {
         keys: &[&ast::Expr],
     ) -> BindResult<Analysed> {
         let filter = {
-            let scope = Scope { hidden: &from.hidden, ..Scope::of(from.plan.schema(), env.outer) };
+            let scope = Scope {
+                hidden: &from.hidden,
+                ..Scope::of(from.plan.schema(), env.outer)
+            };
             let at = At { scope: &scope, env };
-            let saved = self.in_windowed.replace(window.as_ref().is_some_and(|w| w.of_rows));
-            let filter = select.selection.as_ref().map(|e| self.condition(e, at, "WHERE")).transpose();
+            let saved = self
+                .in_windowed
+                .replace(window.as_ref().is_some_and(|w| w.of_rows));
+            let filter = select
+                .selection
+                .as_ref()
+                .map(|e| self.condition(e, at, "WHERE"))
+                .transpose();
             self.in_windowed.set(saved);
             filter?
         };
@@ -114,7 +126,10 @@ impl Binder<'_> {
             && let Some(aggregate) = find_aggregate_exprs([e]).first()
         {
             let at = select.selection.as_ref().map_or(span, |s| s.span);
-            let message = format!("WHERE is applied before grouping and cannot contain {}", shown(aggregate));
+            let message = format!(
+                "WHERE is applied before grouping and cannot contain {}",
+                shown(aggregate)
+            );
             return Err(BindError::new(at, message).hint(Some("use HAVING".to_owned())));
         }
         let mut filter = filter;
@@ -125,20 +140,50 @@ impl Binder<'_> {
             Some(_) => df(span, from.plan.schema().join(&window_schema()))?,
             None => from.plan.schema().as_ref().clone(),
         };
-        let scope = Scope { hidden: &from.hidden, ..Scope::of(&schema, env.outer) };
+        let scope = Scope {
+            hidden: &from.hidden,
+            ..Scope::of(&schema, env.outer)
+        };
         let items = self.items(select, At { scope: &scope, env })?;
         let aliases: Vec<(Ident, Expr)> = select_aliases(select, &items);
-        let columns_first = Scope { aliases: &aliases, ..Scope { hidden: &from.hidden, ..Scope::of(&schema, env.outer) } };
-        let at = At { scope: &columns_first, env };
+        let columns_first = Scope {
+            aliases: &aliases,
+            ..Scope {
+                hidden: &from.hidden,
+                ..Scope::of(&schema, env.outer)
+            }
+        };
+        let at = At {
+            scope: &columns_first,
+            env,
+        };
         let group = self.group_by(keys, &items, at)?;
-        let having = select.having.as_ref().map(|e| self.condition(e, at, "HAVING")).transpose()?;
-        let qualify = select.qualify.as_ref().map(|e| self.condition(e, at, "QUALIFY")).transpose()?;
+        let having = select
+            .having
+            .as_ref()
+            .map(|e| self.condition(e, at, "HAVING"))
+            .transpose()?;
+        let qualify = select
+            .qualify
+            .as_ref()
+            .map(|e| self.condition(e, at, "QUALIFY"))
+            .transpose()?;
         let (distinct, distinct_on) = match &select.distinct {
             None => (false, Vec::new()),
             Some(Distinct::All) => (true, Vec::new()),
             Some(Distinct::On(on)) => {
-                let outputs_first = Scope { aliases: &aliases, aliases_first: true, ..Scope { hidden: &from.hidden, ..Scope::of(&schema, env.outer) } };
-                let at = At { scope: &outputs_first, env };
+                let outputs_first = Scope {
+                    aliases: &aliases,
+                    aliases_first: true,
+                    ..Scope {
+                        hidden: &from.hidden,
+                        ..Scope::of(&schema, env.outer)
+                    }
+                };
+                let at = At {
+                    scope: &outputs_first,
+                    env,
+                };
                 let mut bound = Vec::with_capacity(on.len());
                 for e in on {
                     bound.push(match ordinal(e, items.len())? {
@@ -151,20 +196,38 @@ impl Binder<'_> {
         };
         let mut sorts = Vec::with_capacity(order_by.len());
         for item in order_by {
-            sorts.push((self.sort_key(&item.expr, &items, &aliases, at)?, item.clone()));
+            sorts.push((
+                self.sort_key(&item.expr, &items, &aliases, at)?,
+                item.clone(),
+            ));
         }
         let in_sorts = sorts.iter().filter_map(|(k, _)| match k {
             SortKey::Expr(e) => Some(e),
             SortKey::Output(_) => None,
         });
         let aggregates = find_aggregate_exprs(
-            items.iter().map(|i| &i.expr).chain(&having).chain(&qualify).chain(in_sorts).chain(&distinct_on),
+            items
+                .iter()
+                .map(|i| &i.expr)
+                .chain(&having)
+                .chain(&qualify)
+                .chain(in_sorts)
+                .chain(&distinct_on),
         );
-        if let Some(bad) = group.iter().find(|g| !find_aggregate_exprs([*g]).is_empty()) {
-            return Err(BindError::new(span, format!("GROUP BY cannot contain {}", shown(bad))));
+        if let Some(bad) = group
+            .iter()
+            .find(|g| !find_aggregate_exprs([*g]).is_empty())
+        {
+            return Err(BindError::new(
+                span,
+                format!("GROUP BY cannot contain {}", shown(bad)),
+            ));
         }
         if let Some(aggregate) = aggregates.iter().find(|a| nested_aggregate(a)) {
-            return Err(BindError::new(span, format!("{} has an aggregate inside an aggregate", shown(aggregate))));
+            return Err(BindError::new(
+                span,
+                format!("{} has an aggregate inside an aggregate", shown(aggregate)),
+            ));
         }
         Ok(Analysed {
             from,
@@ -193,9 +256,15 @@ impl Binder<'_> {
                         Some(alias) => alias.value.clone(),
                         None => output_name(expr, &bound),
                     };
-                    items.push(Item { expr: bound, name, span: expr.span });
+                    items.push(Item {
+                        expr: bound,
+                        name,
+                        span: expr.span,
+                    });
                 }
-                SelectItem::Wildcard { of, except } => self.wildcard(of.as_ref(), except, at, &mut items)?,
+                SelectItem::Wildcard { of, except } => {
+                    self.wildcard(of.as_ref(), except, at, &mut items)?
+                }
             }
         }
         Ok(items)
@@ -208,7 +277,10 @@ impl Binder<'_> {
         at: At<'_>,
         items: &mut Vec<Item>,
     ) -> BindResult<()> {
-        let span = of.map_or_else(|| except.first().map_or(Span::default(), |e| e.span), ast::ObjectName::span);
+        let span = of.map_or_else(
+            || except.first().map_or(Span::default(), |e| e.span),
+            ast::ObjectName::span,
+        );
         let mut dropped = vec![false; except.len()];
         let before = items.len();
         for (qualifier, field) in at.scope.schema.iter() {
@@ -227,7 +299,11 @@ impl Binder<'_> {
                 dropped[i] = true;
                 continue;
             }
-            items.push(Item { expr: Expr::Column(column), name: field.name().clone(), span });
+            items.push(Item {
+                expr: Expr::Column(column),
+                name: field.name().clone(),
+                span,
+            });
         }
         if let Some(i) = dropped.iter().position(|d| !d) {
             let message = format!("there is no column \"{}\" to leave out", except[i].value);
@@ -235,7 +311,10 @@ impl Binder<'_> {
         }
         if items.len() == before && except.is_empty() {
             let message = match of {
-                Some(of) => format!("there is no table \"{}\" in FROM", of.last().map_or("", |n| n.value.as_str())),
+                Some(of) => format!(
+                    "there is no table \"{}\" in FROM",
+                    of.last().map_or("", |n| n.value.as_str())
+                ),
                 None => "there is nothing * could mean: the query has no FROM".to_owned(),
             };
             return Err(BindError::new(span, message));
@@ -290,14 +369,23 @@ impl Binder<'_> {
         Ok(group)
     }
 
-    fn sort_key(&self, e: &ast::Expr, items: &[Item], aliases: &[(Ident, Expr)], at: At<'_>) -> BindResult<SortKey> {
+    fn sort_key(
+        &self,
+        e: &ast::Expr,
+        items: &[Item],
+        aliases: &[(Ident, Expr)],
+        at: At<'_>,
+    ) -> BindResult<SortKey> {
         if let Some(i) = ordinal(e, items.len())? {
             return Ok(SortKey::Output(i));
         }
         if let ExprKind::Column(name) = &e.kind
             && let Some(ident) = name.as_single()
         {
-            let mut named = items.iter().enumerate().filter(|(_, i)| ident.matches(&i.name));
+            let mut named = items
+                .iter()
+                .enumerate()
+                .filter(|(_, i)| ident.matches(&i.name));
             if let Some((i, first)) = named.next() {
                 if named.any(|(_, other)| other.expr != first.expr) {
                     let message = format!("\"{}\" names several output columns", ident.value);
@@ -306,63 +394,54 @@ impl Binder<'_> {
                 return Ok(SortKey::Output(i));
             }
         }
-        let outputs_first = Scope { aliases, ..Scope { hidden: at.scope.hidden, ..Scope::of(at.scope.schema, at.scope.outer) } };
-        let bound = self.expr(e, At { scope: &outputs_first, env: at.env })?;
+        let outputs_first = Scope {
+            aliases,
+            ..Scope {
+                hidden: at.scope.hidden,
+                ..Scope::of(at.scope.schema, at.scope.outer)
+            }
+        };
+        let bound = self.expr(
+            e,
+            At {
+                scope: &outputs_first,
+                env: at.env,
+            },
+        )?;
         Ok(match items.iter().position(|i| i.expr == bound) {
             Some(i) => SortKey::Output(i),
             None => SortKey::Expr(bound),
         })
     }
-
-    /// Replaces the rows of `from` by the last one of each key.
-    fn latest_on(&self, latest: &LatestOn, from: &mut From, filter: Option<Expr>, env: &Env<'_>) -> BindResult<()> {
-        let span = latest.ts.span;
-        let (ts, keys) = {
-            let scope = Scope { hidden: &from.hidden, ..Scope::of(from.plan.schema(), env.outer) };
-            let at = At { scope: &scope, env };
-            let keys = latest.partition_by.iter().map(|e| self.expr(e, at)).collect::<BindResult<Vec<_>>>()?;
-            (self.expr(&latest.ts, at)?, keys)
-        };
-        from.plan = self.last_rows(from, ts, keys, filter, span)?;
-        from.stream = None;
-        Ok(())
-    }
-
-    /// The rows of `from` that fulfil `filter` and are the last of their key by `ts`.
-    pub(super) fn last_rows(
-        &self,
-        from: &From,
-        ts: Expr,
-        keys: Vec<Expr>,
-        filter: Option<Expr>,
-        span: Span,
-    ) -> BindResult<LogicalPlan> {
-        if let Some(plan) = self.fast_latest(from, &ts, &keys, filter.as_ref(), span)? {
-            return Ok(plan);
-        }
-        let plan = df(span, filtered(from.plan.clone(), filter))?;
-        let columns: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
-        let mut sorts: Vec<_> = keys.iter().map(|k| k.clone().sort(true, false)).collect();
-        sorts.push(ts.sort(false, false));
-        let builder = datafusion::logical_expr::LogicalPlanBuilder::from(plan);
-        df(span, builder.distinct_on(keys, columns, Some(sorts)).and_then(|b| b.build()))
-    }
 }
 
 /// The plan with a condition on its rows.
-pub(super) fn filtered(plan: LogicalPlan, filter: Option<Expr>) -> datafusion::error::Result<LogicalPlan> {
+pub(super) fn filtered(
+    plan: LogicalPlan,
+    filter: Option<Expr>,
+) -> datafusion::error::Result<LogicalPlan> {
     match and(filter, None) {
-        Some(f) => datafusion::logical_expr::LogicalPlanBuilder::from(plan).filter(f)?.build(),
+        Some(f) => datafusion::logical_expr::LogicalPlanBuilder::from(plan)
+            .filter(f)?
+            .build(),
         None => Ok(plan),
     }
 }
 
 fn window_schema() -> DFSchema {
     let qualifier = TableReference::bare(WINDOW_QUALIFIER);
-    let field = |name: &str| (Some(qualifier.clone()), Arc::new(Field::new(name, TIMESTAMP, false)));
+    let field = |name: &str| {
+        (
+            Some(qualifier.clone()),
+            Arc::new(Field::new(name, TIMESTAMP, false)),
+        )
+    };
     // Invariant: two distinct names and no metadata make a valid schema.
-    DFSchema::new_with_metadata(vec![field(WINDOW_START), field(WINDOW_END)], std::collections::HashMap::new())
-        .unwrap_or_else(|_| DFSchema::empty())
+    DFSchema::new_with_metadata(
+        vec![field(WINDOW_START), field(WINDOW_END)],
+        std::collections::HashMap::new(),
+    )
+    .unwrap_or_else(|_| DFSchema::empty())
 }
 
 fn select_aliases(select: &Select, items: &[Item]) -> Vec<(Ident, Expr)> {
@@ -386,7 +465,13 @@ fn select_aliases(select: &Select, items: &[Item]) -> Vec<(Ident, Expr)> {
 /// The name of an output column that was given none.
 fn output_name(e: &ast::Expr, bound: &Expr) -> String {
     match bound {
-        Expr::Column(c) if c.relation.as_ref().is_some_and(|r| r.table() == WINDOW_QUALIFIER) => c.name.clone(),
+        Expr::Column(c)
+            if c.relation
+                .as_ref()
+                .is_some_and(|r| r.table() == WINDOW_QUALIFIER) =>
+        {
+            c.name.clone()
+        }
         Expr::Column(c) if matches!(e.kind, ExprKind::Column(_)) => c.name.clone(),
         _ => {
             const LONGEST: usize = 120;
@@ -410,12 +495,16 @@ pub(super) fn shown(e: &Expr) -> String {
 }
 
 fn nested_aggregate(e: &Expr) -> bool {
-    let Expr::AggregateFunction(f) = e else { return false };
+    let Expr::AggregateFunction(f) = e else {
+        return false;
+    };
     !find_aggregate_exprs(f.params.args.iter()).is_empty()
 }
 
 fn is_call(call: &ast::FunctionCall, name: &str) -> bool {
-    call.name.as_single().is_some_and(|n| n.value.eq_ignore_ascii_case(name))
+    call.name
+        .as_single()
+        .is_some_and(|n| n.value.eq_ignore_ascii_case(name))
 }
 
 /// The window column of that name, where there is a window.

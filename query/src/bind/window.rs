@@ -5,7 +5,8 @@ use super::function::is_window_call;
 use super::windowed::WindowSpec;
 use crate::error::{BindError, BindResult};
 use query_lang::ast::{
-    self, ArgValue, ExprKind, FunctionCall, Ident, Interval, Literal, ObjectName, Select, Span, WindowClause, WindowKind,
+    self, ArgValue, ExprKind, FunctionCall, Ident, Interval, Literal, ObjectName, Select, Span,
+    WindowClause, WindowKind,
 };
 
 /// A bare `WINDOW TUMBLING`.
@@ -36,7 +37,10 @@ impl Binder<'_> {
     ) -> BindResult<(Option<Windowing>, Vec<&'q ast::Expr>)> {
         let mut found: Option<Windowing> = None;
         let mut put = |w: Windowing| match found {
-            Some(_) => Err(BindError::new(w.span, "a query can have one kind of window only")),
+            Some(_) => Err(BindError::new(
+                w.span,
+                "a query can have one kind of window only",
+            )),
             None => {
                 found = Some(w);
                 Ok(())
@@ -51,14 +55,21 @@ impl Binder<'_> {
         let mut keys = Vec::with_capacity(select.group_by.len());
         for e in &select.group_by {
             match &e.kind {
-                ExprKind::Function(call) if window_name(call).is_some() => put(group_call(call, e.span)?)?,
+                ExprKind::Function(call) if window_name(call).is_some() => {
+                    put(group_call(call, e.span)?)?
+                }
                 _ => keys.push(e),
             }
         }
         Ok((found, keys))
     }
 
-    fn clause(&self, clause: &WindowClause, time: Option<ObjectName>, of_rows: bool) -> BindResult<Windowing> {
+    fn clause(
+        &self,
+        clause: &WindowClause,
+        time: Option<ObjectName>,
+        of_rows: bool,
+    ) -> BindResult<Windowing> {
         let span = clause.span;
         if clause.time_zone.is_some() {
             return Err(BindError::not_yet(span, "a window aligned to a time zone"));
@@ -66,20 +77,35 @@ impl Binder<'_> {
         let kind = match &clause.kind {
             WindowKind::Tumbling { size: None, offset } => {
                 self.notice("WINDOW TUMBLING without a size means 1 minute");
-                WindowKind::Tumbling { size: Some(DEFAULT_SIZE), offset: *offset }
+                WindowKind::Tumbling {
+                    size: Some(DEFAULT_SIZE),
+                    offset: *offset,
+                }
             }
             WindowKind::Session { gap: None } => {
                 self.notice("WINDOW SESSION without a gap means 30 minutes");
-                WindowKind::Session { gap: Some(DEFAULT_GAP) }
+                WindowKind::Session {
+                    gap: Some(DEFAULT_GAP),
+                }
             }
             other => other.clone(),
         };
         let spec = spec(&kind, span)?;
-        let grace = clause.grace.map(|g| nanos(g, span)).transpose()?.unwrap_or(0);
+        let grace = clause
+            .grace
+            .map(|g| nanos(g, span))
+            .transpose()?
+            .unwrap_or(0);
         if grace < 0 {
             return Err(BindError::new(span, "a GRACE PERIOD cannot be negative"));
         }
-        Ok(Windowing { spec, grace, time, span, of_rows })
+        Ok(Windowing {
+            spec,
+            grace,
+            time,
+            span,
+            of_rows,
+        })
     }
 }
 
@@ -90,15 +116,24 @@ fn window_name(call: &FunctionCall) -> Option<&Ident> {
 /// `TUMBLE(ts, size)`, `HOP(ts, slide, size)`, `SESSION(ts, gap)`, `CUMULATE(ts, step, size)` in `GROUP BY`.
 fn group_call(call: &FunctionCall, span: Span) -> BindResult<Windowing> {
     // Invariant: the caller has seen that the name is one of these.
-    let name = call.name.last().map_or("", |n| n.value.as_str()).to_lowercase();
+    let name = call
+        .name
+        .last()
+        .map_or("", |n| n.value.as_str())
+        .to_lowercase();
     let mut time = None;
     let mut lengths = Vec::new();
     for arg in &call.args {
         let ArgValue::Expr(e) = &arg.value else {
-            return Err(BindError::new(span, format!("{} does not take *", name.to_uppercase())));
+            return Err(BindError::new(
+                span,
+                format!("{} does not take *", name.to_uppercase()),
+            ));
         };
         match &e.kind {
-            ExprKind::Column(column) if time.is_none() && lengths.is_empty() => time = Some(column.clone()),
+            ExprKind::Column(column) if time.is_none() && lengths.is_empty() => {
+                time = Some(column.clone())
+            }
             ExprKind::Literal(Literal::Interval(i)) => lengths.push(*i),
             ExprKind::Literal(Literal::String(text)) => match text.parse::<Interval>() {
                 Ok(i) => lengths.push(i),
@@ -115,15 +150,33 @@ fn group_call(call: &FunctionCall, span: Span) -> BindResult<Windowing> {
         return Err(BindError::new(span, message));
     }
     let kind = match (name.as_str(), lengths.as_slice()) {
-        ("tumble", [size]) => WindowKind::Tumbling { size: Some(*size), offset: None },
-        ("tumble", [size, offset]) => WindowKind::Tumbling { size: Some(*size), offset: Some(*offset) },
+        ("tumble", [size]) => WindowKind::Tumbling {
+            size: Some(*size),
+            offset: None,
+        },
+        ("tumble", [size, offset]) => WindowKind::Tumbling {
+            size: Some(*size),
+            offset: Some(*offset),
+        },
         ("hop" | "cumulate", [a, b] | [a, b, _]) => {
-            let (short, long) = if nanos(*a, span)? <= nanos(*b, span)? { (*a, *b) } else { (*b, *a) };
+            let (short, long) = if nanos(*a, span)? <= nanos(*b, span)? {
+                (*a, *b)
+            } else {
+                (*b, *a)
+            };
             let offset = lengths.get(2).copied();
             if name == "hop" {
-                WindowKind::Hopping { size: long, advance: short, offset }
+                WindowKind::Hopping {
+                    size: long,
+                    advance: short,
+                    offset,
+                }
             } else {
-                WindowKind::Cumulate { step: short, size: long, offset }
+                WindowKind::Cumulate {
+                    step: short,
+                    size: long,
+                    offset,
+                }
             }
         }
         ("session", [gap]) => WindowKind::Session { gap: Some(*gap) },
@@ -137,11 +190,18 @@ fn group_call(call: &FunctionCall, span: Span) -> BindResult<Windowing> {
             return Err(BindError::new(span, format!("write {form}")));
         }
     };
-    Ok(Windowing { spec: spec(&kind, span)?, grace: 0, time, span, of_rows: false })
+    Ok(Windowing {
+        spec: spec(&kind, span)?,
+        grace: 0,
+        time,
+        span,
+        of_rows: false,
+    })
 }
 
 fn nanos(i: Interval, span: Span) -> BindResult<i64> {
-    i.as_nanos().ok_or_else(|| BindError::not_yet(span, "a window of months or years"))
+    i.as_nanos()
+        .ok_or_else(|| BindError::not_yet(span, "a window of months or years"))
 }
 
 fn length(i: Interval, what: &str, span: Span) -> BindResult<i64> {
@@ -153,38 +213,69 @@ fn length(i: Interval, what: &str, span: Span) -> BindResult<i64> {
 
 fn spec(kind: &WindowKind, span: Span) -> BindResult<WindowSpec> {
     let shift = |offset: &Option<Interval>, of: i64| -> BindResult<i64> {
-        Ok(offset.map(|o| nanos(o, span)).transpose()?.unwrap_or(0).rem_euclid(of))
+        Ok(offset
+            .map(|o| nanos(o, span))
+            .transpose()?
+            .unwrap_or(0)
+            .rem_euclid(of))
     };
     Ok(match kind {
         WindowKind::Tumbling { size, offset } => {
             let size = length(size.unwrap_or(DEFAULT_SIZE), "a window's size", span)?;
-            WindowSpec::Tumbling { size, offset: shift(offset, size)? }
+            WindowSpec::Tumbling {
+                size,
+                offset: shift(offset, size)?,
+            }
         }
-        WindowKind::Hopping { size, advance, offset } => {
+        WindowKind::Hopping {
+            size,
+            advance,
+            offset,
+        } => {
             const MOST: i64 = 10_000;
             let size = length(*size, "a window's size", span)?;
             let advance = length(*advance, "a window's advance", span)?;
             if size / advance > MOST {
-                return Err(BindError::new(span, format!("each row would be in more than {MOST} windows")));
+                return Err(BindError::new(
+                    span,
+                    format!("each row would be in more than {MOST} windows"),
+                ));
             }
             if advance > size {
-                return Err(BindError::new(span, "a window's advance cannot be longer than its size"));
+                return Err(BindError::new(
+                    span,
+                    "a window's advance cannot be longer than its size",
+                ));
             }
             match advance == size {
-                true => WindowSpec::Tumbling { size, offset: shift(offset, size)? },
-                false => WindowSpec::Hopping { size, advance, offset: shift(offset, advance)? },
+                true => WindowSpec::Tumbling {
+                    size,
+                    offset: shift(offset, size)?,
+                },
+                false => WindowSpec::Hopping {
+                    size,
+                    advance,
+                    offset: shift(offset, advance)?,
+                },
             }
         }
-        WindowKind::Session { gap } => {
-            WindowSpec::Session { gap: length(gap.unwrap_or(DEFAULT_GAP), "a session's gap", span)? }
-        }
+        WindowKind::Session { gap } => WindowSpec::Session {
+            gap: length(gap.unwrap_or(DEFAULT_GAP), "a session's gap", span)?,
+        },
         WindowKind::Cumulate { step, size, offset } => {
             let step = length(*step, "a window's step", span)?;
             let size = length(*size, "a window's size", span)?;
             if size % step != 0 || size / step > 10_000 {
-                return Err(BindError::new(span, "a window's size must be a multiple of its step, at most 10,000 steps"));
+                return Err(BindError::new(
+                    span,
+                    "a window's size must be a multiple of its step, at most 10,000 steps",
+                ));
             }
-            WindowSpec::Cumulate { step, size, offset: shift(offset, size)? }
+            WindowSpec::Cumulate {
+                step,
+                size,
+                offset: shift(offset, size)?,
+            }
         }
     })
 }

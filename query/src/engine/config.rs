@@ -45,13 +45,21 @@ pub struct Session {
 
 impl Default for Session {
     fn default() -> Self {
-        Self { db: tsdb::DEFAULT_DATABASE.to_owned(), tenant: 0, time_limit: None, memory_limit: None }
+        Self {
+            db: tsdb::DEFAULT_DATABASE.to_owned(),
+            tenant: 0,
+            time_limit: None,
+            memory_limit: None,
+        }
     }
 }
 
 impl Session {
     /// A session in that database.
     pub fn of(db: impl Into<String>) -> Self {
-        Self { db: db.into(), ..Self::default() }
+        Self {
+            db: db.into(),
+            ..Self::default()
+        }
     }
 }

@@ -16,27 +16,45 @@ impl QueryEngine {
         statement: &Statement,
     ) -> Result<Output, QueryError> {
         match &statement.kind {
-            StatementKind::CreateDatabase { name, if_not_exists } => {
+            StatementKind::CreateDatabase {
+                name,
+                if_not_exists,
+            } => {
                 if !self.engine().catalog().ensure_database(&name.value) && !if_not_exists {
-                    return Err(QueryError::Conflict(format!("database \"{}\" exists already", name.value)));
+                    return Err(QueryError::Conflict(format!(
+                        "database \"{}\" exists already",
+                        name.value
+                    )));
                 }
                 let lsn = self.log().await?;
                 Ok(self.done(format!("database {} created", name.value), lsn, Vec::new()))
             }
             StatementKind::CreateStream(create) => self.create_stream(session, sql, create).await,
             StatementKind::CreateView(create) => self.create_view(session, sql, create).await,
-            StatementKind::Drop { kind, name, if_exists } => self.drop_named(session, sql, *kind, name, *if_exists).await,
+            StatementKind::Drop {
+                kind,
+                name,
+                if_exists,
+            } => self.drop_named(session, sql, *kind, name, *if_exists).await,
             _ => Err(super::not_yet(sql, statement, "this statement")),
         }
     }
 
     /// Makes what the catalog now says durable.
     async fn log(&self) -> Result<Lsn, QueryError> {
-        self.engine().commit_async(Request::default()).await.map_err(engine_error)
+        self.engine()
+            .commit_async(Request::default())
+            .await
+            .map_err(engine_error)
     }
 
     /// The database and the name that a new thing is to have.
-    fn place(&self, session: &Session, sql: &str, name: &ObjectName) -> Result<(String, String), QueryError> {
+    fn place(
+        &self,
+        session: &Session,
+        sql: &str,
+        name: &ObjectName,
+    ) -> Result<(String, String), QueryError> {
         match name.parts.as_slice() {
             [only] => Ok((session.db.clone(), only.value.clone())),
             [db, last] => Ok((self.database_named(db, sql)?, last.value.clone())),
@@ -63,7 +81,9 @@ impl QueryEngine {
         if self.views().is_some_and(|v| v.get(&db, &name).is_some()) {
             return Err(QueryError::Conflict(format!("\"{name}\" is a view")));
         }
-        catalog.create_stream(&db, &name, &new.def).map_err(engine_error)?;
+        catalog
+            .create_stream(&db, &name, &new.def)
+            .map_err(engine_error)?;
         let lsn = self.log().await?;
         Ok(self.done(format!("stream {name} created"), lsn, new.notices))
     }
@@ -75,14 +95,20 @@ impl QueryEngine {
         create: &CreateView,
     ) -> Result<Output, QueryError> {
         let Some(views) = self.views() else {
-            return Err(BindError::not_yet(create.name.span(), "a view on this server").locate(sql));
+            return Err(
+                BindError::not_yet(create.name.span(), "a view on this server").locate(sql),
+            );
         };
         if let Some(option) = create.options.first() {
             let message = format!("there is no view option \"{}\"", option.name);
             return Err(BindError::new(option.name_span, message).locate(sql));
         }
         if let Some(column) = create.columns.first() {
-            return Err(BindError::not_yet(column.span, "a column list of a view (use AS in its SELECT)").locate(sql));
+            return Err(BindError::not_yet(
+                column.span,
+                "a column list of a view (use AS in its SELECT)",
+            )
+            .locate(sql));
         }
         let (db, name) = self.place(session, sql, &create.name)?;
         if self.engine().catalog().stream(&db, &name).is_some() {
@@ -103,7 +129,8 @@ impl QueryEngine {
             }
         };
         // A view over much history takes its time; the limit of queries is not meant for it.
-        self.on_pool(std::time::Duration::from_secs(24 * 3600), job).await?;
+        self.on_pool(std::time::Duration::from_secs(24 * 3600), job)
+            .await?;
         let lsn = self.log().await?;
         Ok(self.done(format!("view {name} created"), lsn, notices))
     }
@@ -133,10 +160,16 @@ impl QueryEngine {
             (DropKind::Stream, Named::Stream(stream)) => {
                 let using = self.views().map_or_else(Vec::new, |v| v.list());
                 if let Some(view) = using.iter().find(|v| v.query.source().id == stream.id) {
-                    let message = format!("view \"{}\" reads stream \"{}\": drop it first", view.name, stream.name);
+                    let message = format!(
+                        "view \"{}\" reads stream \"{}\": drop it first",
+                        view.name, stream.name
+                    );
                     return Err(QueryError::Conflict(message));
                 }
-                self.engine().catalog().drop_stream(&stream.db, &stream.name).map_err(engine_error)?;
+                self.engine()
+                    .catalog()
+                    .drop_stream(&stream.db, &stream.name)
+                    .map_err(engine_error)?;
                 format!("stream {} dropped", stream.name)
             }
             (DropKind::View, Named::View(view)) => {
@@ -146,10 +179,18 @@ impl QueryEngine {
                 format!("view {} dropped", view.name)
             }
             (_, Named::Stream(s)) => {
-                return Err(BindError::new(name.span(), format!("\"{}\" is a stream: write DROP STREAM", s.name)).locate(sql));
+                return Err(BindError::new(
+                    name.span(),
+                    format!("\"{}\" is a stream: write DROP STREAM", s.name),
+                )
+                .locate(sql));
             }
             (_, Named::View(v)) => {
-                return Err(BindError::new(name.span(), format!("\"{}\" is a view: write DROP VIEW", v.name)).locate(sql));
+                return Err(BindError::new(
+                    name.span(),
+                    format!("\"{}\" is a view: write DROP VIEW", v.name),
+                )
+                .locate(sql));
             }
         };
         let lsn = self.log().await?;

@@ -35,7 +35,14 @@ impl QueryEngine {
                 let planning = started.elapsed();
                 let mut lines = Vec::new();
                 if verbose {
-                    lines.extend(planned.logical.display_indent().to_string().lines().map(str::to_owned));
+                    lines.extend(
+                        planned
+                            .logical
+                            .display_indent()
+                            .to_string()
+                            .lines()
+                            .map(str::to_owned),
+                    );
                     lines.push(String::new());
                 }
                 let (lsn, notices) = (planned.lsn, planned.notices.clone());
@@ -43,7 +50,9 @@ impl QueryEngine {
                     lines.push(format!("planned in {:.3} ms", planning.as_secs_f64() * 1e3));
                     analyzed(planned, &mut lines).await?;
                 } else {
-                    let shown = displayable(planned.plan.as_ref()).indent(verbose).to_string();
+                    let shown = displayable(planned.plan.as_ref())
+                        .indent(verbose)
+                        .to_string();
                     lines.extend(shown.lines().map(str::to_owned));
                 }
                 rows(lines, lsn, notices)
@@ -63,23 +72,36 @@ async fn analyzed(planned: Planned, lines: &mut Vec<String>) -> Result<(), Query
     }
     drop(stream);
     let time = started.elapsed();
-    lines.push(format!("{count} rows in {:.3} ms", time.as_secs_f64() * 1e3));
+    lines.push(format!(
+        "{count} rows in {:.3} ms",
+        time.as_secs_f64() * 1e3
+    ));
     for scan in planned.context.report() {
         lines.push(format!(
             "scan {}: {} chunks, {} pruned, {} decoded, {} rows",
             scan.stream, scan.chunks, scan.pruned, scan.decoded, scan.rows
         ));
     }
-    let shown = datafusion::physical_plan::display::DisplayableExecutionPlan::with_metrics(planned.plan.as_ref())
-        .indent(false)
-        .to_string();
+    let shown = datafusion::physical_plan::display::DisplayableExecutionPlan::with_metrics(
+        planned.plan.as_ref(),
+    )
+    .indent(false)
+    .to_string();
     lines.extend(shown.lines().map(str::to_owned));
     Ok(())
 }
 
 fn rows(lines: Vec<String>, lsn: u64, notices: Vec<String>) -> Result<Output, QueryError> {
     let schema = Arc::new(Schema::new(vec![Field::new("plan", DataType::Utf8, false)]));
-    let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(StringArray::from(lines))])
-        .map_err(|e| QueryError::Internal(e.to_string()))?;
-    Ok(Output::Rows { schema, rows: RowStream::of(batch), lsn, notices })
+    let batch = RecordBatch::try_new(
+        Arc::clone(&schema),
+        vec![Arc::new(StringArray::from(lines))],
+    )
+    .map_err(|e| QueryError::Internal(e.to_string()))?;
+    Ok(Output::Rows {
+        schema,
+        rows: RowStream::of(batch),
+        lsn,
+        notices,
+    })
 }

@@ -9,7 +9,9 @@ use crate::error::{BindError, QueryError};
 use crate::types::{TIMESTAMP, arrow_type, plain_type, type_name};
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::{CastOptions, cast, cast_with_options};
-use arrow::datatypes::{DataType as Arrow, Decimal128Type, Float64Type, Int64Type, TimestampNanosecondType, UInt64Type};
+use arrow::datatypes::{
+    DataType as Arrow, Decimal128Type, Float64Type, Int64Type, TimestampNanosecondType, UInt64Type,
+};
 use arrow::record_batch::RecordBatch;
 use query_lang::ast::{Ident, Insert, InsertSource};
 use std::sync::Arc;
@@ -26,7 +28,9 @@ impl QueryEngine {
         sql: &str,
         insert: &Insert,
     ) -> Result<Output, QueryError> {
-        let named = EngineSources::new(self, session).named(&insert.table).map_err(|e| e.locate(sql))?;
+        let named = EngineSources::new(self, session)
+            .named(&insert.table)
+            .map_err(|e| e.locate(sql))?;
         let Named::Stream(stream) = named else {
             return Err(BindError::new(insert.table.span(), "a view takes no rows").locate(sql));
         };
@@ -42,10 +46,20 @@ impl QueryEngine {
                     return Err(mismatch(row.len()));
                 }
                 let types = targets.iter().map(|t| arrow_type(t.data_type)).collect();
-                Asked::Values { values: values.clone(), types, span }
+                Asked::Values {
+                    values: values.clone(),
+                    types,
+                    span,
+                }
             }
         };
-        let Output::Rows { schema, rows, notices, .. } = self.run(session, sql, asked).await? else {
+        let Output::Rows {
+            schema,
+            rows,
+            notices,
+            ..
+        } = self.run(session, sql, asked).await?
+        else {
             return Err(QueryError::Internal("a query yielded no rows".to_owned()));
         };
         if schema.fields().len() != targets.len() {
@@ -57,13 +71,22 @@ impl QueryEngine {
         while let Some(batch) = rows.next().await {
             append(&mut builder, &stream, &targets, &batch?, now)?;
             if builder.rows() > MAX_ROWS {
-                return Err(QueryError::TooLarge(format!("one INSERT takes {MAX_ROWS} rows at most")));
+                return Err(QueryError::TooLarge(format!(
+                    "one INSERT takes {MAX_ROWS} rows at most"
+                )));
             }
         }
         let count = builder.rows();
         let rows = Rows::from_builder(builder).into_iter().collect();
-        let request = Request { rows, ..Request::default() };
-        let lsn = self.engine().commit_async(request).await.map_err(engine_error)?;
+        let request = Request {
+            rows,
+            ..Request::default()
+        };
+        let lsn = self
+            .engine()
+            .commit_async(request)
+            .await
+            .map_err(engine_error)?;
         Ok(self.done(format!("{count} rows inserted"), lsn, notices))
     }
 }
@@ -77,13 +100,23 @@ fn targets(stream: &Stream, columns: &[Ident]) -> Result<Vec<ColumnDef>, BindErr
     let mut targets: Vec<ColumnDef> = Vec::with_capacity(columns.len());
     for name in columns {
         let exact = schema.columns.iter().find(|c| c.name == name.value);
-        let Some(def) = exact.or_else(|| schema.columns.iter().find(|c| name.matches(&c.name))) else {
+        let Some(def) = exact.or_else(|| schema.columns.iter().find(|c| name.matches(&c.name)))
+        else {
             let names = schema.columns.iter().map(|c| c.name.as_str());
-            return Err(BindError::new(name.span, format!("stream \"{}\" has no column \"{}\"", stream.name, name.value))
-                .hint(crate::bind::nearest::did_you_mean(&name.value, names)));
+            return Err(BindError::new(
+                name.span,
+                format!(
+                    "stream \"{}\" has no column \"{}\"",
+                    stream.name, name.value
+                ),
+            )
+            .hint(crate::bind::nearest::did_you_mean(&name.value, names)));
         };
         if targets.iter().any(|t| t.id == def.id) {
-            return Err(BindError::new(name.span, format!("column \"{}\" is named twice", def.name)));
+            return Err(BindError::new(
+                name.span,
+                format!("column \"{}\" is named twice", def.name),
+            ));
         }
         targets.push(def.clone());
     }
@@ -99,10 +132,16 @@ fn fitted(column: &ArrayRef, def: &ColumnDef) -> Result<ArrayRef, QueryError> {
         let times: Int64Array = wide.as_primitive::<Int64Type>().unary(integer_time);
         return cast(&times, &TIMESTAMP).map_err(|e| QueryError::Exec(e.to_string()));
     }
-    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    let strict = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
     cast_with_options(column, &wanted, &strict).map_err(|e| {
         let from = type_name(column.data_type());
-        QueryError::Exec(format!("column \"{}\" is {} and cannot take this {from}: {e}", def.name, def.data_type))
+        QueryError::Exec(format!(
+            "column \"{}\" is {} and cannot take this {from}: {e}",
+            def.name, def.data_type
+        ))
     })
 }
 
@@ -119,14 +158,23 @@ fn append(
         .zip(targets)
         .map(|(c, def)| fitted(c, def))
         .collect::<Result<Vec<_>, _>>()?;
-    let of_role = |role: Role| targets.iter().enumerate().filter(move |(_, d)| d.role == role);
-    let time = of_role(Role::Time).next().map(|(i, _)| columns[i].as_primitive::<TimestampNanosecondType>());
+    let of_role = |role: Role| {
+        targets
+            .iter()
+            .enumerate()
+            .filter(move |(_, d)| d.role == role)
+    };
+    let time = of_role(Role::Time)
+        .next()
+        .map(|(i, _)| columns[i].as_primitive::<TimestampNanosecondType>());
     let mut tags: Vec<(ColumnId, usize)> = of_role(Role::Tag).map(|(i, d)| (d.id, i)).collect();
     tags.sort_unstable();
     for row in 0..batch.num_rows() {
         let at = match time {
             Some(t) if t.is_null(row) => {
-                return Err(QueryError::Exec("the event time of a row cannot be NULL".to_owned()));
+                return Err(QueryError::Exec(
+                    "the event time of a row cannot be NULL".to_owned(),
+                ));
             }
             Some(t) => t.value(row),
             None => now,
@@ -146,9 +194,16 @@ fn append(
     Ok(())
 }
 
-fn push(builder: &mut BatchBuilder, def: &ColumnDef, column: &ArrayRef, row: usize) -> Result<(), QueryError> {
+fn push(
+    builder: &mut BatchBuilder,
+    def: &ColumnDef,
+    column: &ArrayRef,
+    row: usize,
+) -> Result<(), QueryError> {
     // A row has each column once, so there is room for the value.
-    let Some(to) = builder.column(def.id, def.data_type) else { return Ok(()) };
+    let Some(to) = builder.column(def.id, def.data_type) else {
+        return Ok(());
+    };
     let fits = match def.data_type {
         DataType::Bool => {
             to.push_i64(i64::from(column.as_boolean().value(row)));
@@ -170,8 +225,17 @@ fn push(builder: &mut BatchBuilder, def: &ColumnDef, column: &ArrayRef, row: usi
             to.push_i64(column.as_primitive::<TimestampNanosecondType>().value(row));
             true
         }
-        DataType::Decimal { .. } => to.push_i128(column.as_primitive::<Decimal128Type>().value(row)),
+        DataType::Decimal { .. } => {
+            to.push_i128(column.as_primitive::<Decimal128Type>().value(row))
+        }
         DataType::Utf8 => to.push_str(column.as_string::<i32>().value(row)),
     };
-    if fits { Ok(()) } else { Err(QueryError::TooLarge(format!("the values of \"{}\" take more than 4 GiB", def.name))) }
+    if fits {
+        Ok(())
+    } else {
+        Err(QueryError::TooLarge(format!(
+            "the values of \"{}\" take more than 4 GiB",
+            def.name
+        )))
+    }
 }

@@ -37,7 +37,9 @@ pub struct QueryEngine {
 
 impl std::fmt::Debug for QueryEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("QueryEngine").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("QueryEngine")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -100,12 +102,19 @@ impl QueryEngine {
     ///
     /// # Errors
     /// The index of the statement that failed (0 when the text does not parse), and why. Those before it stay done.
-    pub async fn execute(self: &Arc<Self>, session: &Session, sql: &str) -> Result<Vec<Output>, (usize, QueryError)> {
+    pub async fn execute(
+        self: &Arc<Self>,
+        session: &Session,
+        sql: &str,
+    ) -> Result<Vec<Output>, (usize, QueryError)> {
         let statements = query_lang::parse_statements(sql).map_err(|e| (0, QueryError::from(e)))?;
         let mut session = session.clone();
         let mut outputs = Vec::with_capacity(statements.len());
         for (i, statement) in statements.iter().enumerate() {
-            let output = self.execute_stmt(&session, sql, statement).await.map_err(|e| (i, e))?;
+            let output = self
+                .execute_stmt(&session, sql, statement)
+                .await
+                .map_err(|e| (i, e))?;
             if let StatementKind::Use { database } = &statement.kind {
                 session.db = self.database_named(database, sql).map_err(|e| (i, e))?;
             }
@@ -129,11 +138,19 @@ impl QueryEngine {
             StatementKind::Query(query) if query.emit.is_some() => {
                 let (query, notices) = self.bind_continuous(session, sql, query)?;
                 let text = statement.span.text(sql).unwrap_or(sql).to_owned();
-                Ok(Output::Continuous { query: Box::new(query), sql: text, notices })
+                Ok(Output::Continuous {
+                    query: Box::new(query),
+                    sql: text,
+                    notices,
+                })
             }
             StatementKind::Query(query) => self.run_query(session, sql, query).await,
             StatementKind::Insert(insert) => self.insert(session, sql, insert).await,
-            StatementKind::Explain { analyze, verbose, statement } => {
+            StatementKind::Explain {
+                analyze,
+                verbose,
+                statement,
+            } => {
                 let query = match &statement.kind {
                     StatementKind::Query(q) => q,
                     StatementKind::Insert(i) => match &i.source {
@@ -183,7 +200,11 @@ impl QueryEngine {
     }
 
     fn done(&self, message: impl Into<String>, lsn: tsdb::Lsn, notices: Vec<String>) -> Output {
-        Output::Done { message: message.into(), lsn: lsn.0, notices }
+        Output::Done {
+            message: message.into(),
+            lsn: lsn.0,
+            notices,
+        }
     }
 }
 

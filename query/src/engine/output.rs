@@ -48,12 +48,18 @@ pub struct RowStream {
 }
 
 impl RowStream {
-    pub(super) fn new(first: Option<RecordBatch>, rest: Option<mpsc::Receiver<Result<RecordBatch, QueryError>>>) -> Self {
+    pub(super) fn new(
+        first: Option<RecordBatch>,
+        rest: Option<mpsc::Receiver<Result<RecordBatch, QueryError>>>,
+    ) -> Self {
         Self { first, rest }
     }
 
     pub(super) fn of(batch: RecordBatch) -> Self {
-        Self { first: Some(batch), rest: None }
+        Self {
+            first: Some(batch),
+            rest: None,
+        }
     }
 
     /// The next rows; `None` at the end.

@@ -9,7 +9,7 @@ use crate::types::plain_type;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use datafusion::execution::{SessionState, SendableRecordBatchStream};
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
@@ -23,7 +23,11 @@ pub(super) enum Asked {
     /// A query.
     Query(Query),
     /// Rows written out for columns of these types.
-    Values { values: Values, types: Vec<DataType>, span: Span },
+    Values {
+        values: Values,
+        types: Vec<DataType>,
+        span: Span,
+    },
 }
 
 /// A query ready to run.
@@ -68,7 +72,9 @@ impl QueryEngine {
     }
 
     pub(super) fn time_limit(&self, session: &Session) -> Duration {
-        session.time_limit.map_or(self.config.time_limit, |l| l.min(self.config.time_limit))
+        session
+            .time_limit
+            .map_or(self.config.time_limit, |l| l.min(self.config.time_limit))
     }
 
     /// Runs a job on the query threads. The job ends when its caller stops to wait.
@@ -83,7 +89,11 @@ impl QueryEngine {
                 self.0.abort();
             }
         }
-        let Some(pool) = &self.pool else { return Err(QueryError::Internal("the query threads are gone".to_owned())) };
+        let Some(pool) = &self.pool else {
+            return Err(QueryError::Internal(
+                "the query threads are gone".to_owned(),
+            ));
+        };
         let mut task = AbortOnDrop(pool.spawn(async move {
             match tokio::time::timeout(limit, job).await {
                 Ok(result) => result,
@@ -92,7 +102,9 @@ impl QueryEngine {
         }));
         match (&mut task.0).await {
             Ok(result) => result,
-            Err(e) if e.is_panic() => Err(QueryError::Internal("a query operator panicked".to_owned())),
+            Err(e) if e.is_panic() => {
+                Err(QueryError::Internal("a query operator panicked".to_owned()))
+            }
             Err(_) => Err(QueryError::Busy("the server is shutting down".to_owned())),
         }
     }
@@ -109,23 +121,49 @@ impl QueryEngine {
             let binder = Binder::new(&sources, &self.functions, self.now());
             let bound = match asked {
                 Asked::Query(query) => binder.history(query),
-                Asked::Values { values, types, span } => binder.rows(values, types, *span),
+                Asked::Values {
+                    values,
+                    types,
+                    span,
+                } => binder.rows(values, types, *span),
             };
             (bound.map_err(|e| e.locate(sql))?, binder.into_notices())
         };
         let lsn = sources.fix().await?;
         let state = session::state_for(self.functions.state(), &self.config, session)?;
         let optimized = state.optimize(&plan)?;
-        let physical = state.query_planner().create_physical_plan(&optimized, state.as_ref()).await?;
+        let physical = state
+            .query_planner()
+            .create_physical_plan(&optimized, state.as_ref())
+            .await?;
         let schema = shown_schema(&physical.schema(), &names);
         let context = Arc::clone(&sources.context);
-        Ok(Planned { plan: physical, state, schema, lsn, notices, context, logical: optimized })
+        Ok(Planned {
+            plan: physical,
+            state,
+            schema,
+            lsn,
+            notices,
+            context,
+            logical: optimized,
+        })
     }
 
     /// Starts a planned query; returns with its first rows, so that early errors are the statement's.
-    async fn start(self: &Arc<Self>, planned: Planned, limit: Duration) -> Result<Output, QueryError> {
+    async fn start(
+        self: &Arc<Self>,
+        planned: Planned,
+        limit: Duration,
+    ) -> Result<Output, QueryError> {
         const QUEUED: usize = 4;
-        let Planned { plan, state, schema, lsn, notices, .. } = planned;
+        let Planned {
+            plan,
+            state,
+            schema,
+            lsn,
+            notices,
+            ..
+        } = planned;
         let rows = execute_stream(plan, state.task_ctx())?;
         let (tx, mut rx) = mpsc::channel(QUEUED);
         let max_rows = self.config.max_rows;
@@ -139,7 +177,12 @@ impl QueryEngine {
         });
         let first = rx.recv().await.transpose()?;
         let rest = first.is_some().then_some(rx);
-        Ok(Output::Rows { schema, rows: RowStream::new(first, rest), lsn, notices })
+        Ok(Output::Rows {
+            schema,
+            rows: RowStream::new(first, rest),
+            lsn,
+            notices,
+        })
     }
 }
 
@@ -157,7 +200,9 @@ async fn pump(
             () = tx.closed() => return,
         };
         let Some(next) = next else { return };
-        let batch = next.map_err(QueryError::from).and_then(|b| shown_batch(&b, &schema));
+        let batch = next
+            .map_err(QueryError::from)
+            .and_then(|b| shown_batch(&b, &schema));
         if let Ok(b) = &batch {
             if b.num_rows() == 0 {
                 continue;
@@ -191,12 +236,21 @@ pub(super) fn shown_schema(schema: &SchemaRef, names: &[String]) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-pub(super) fn shown_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, QueryError> {
+pub(super) fn shown_batch(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+) -> Result<RecordBatch, QueryError> {
     let columns = batch
         .columns()
         .iter()
         .zip(schema.fields())
-        .map(|(c, f)| if c.data_type() == f.data_type() { Ok(Arc::clone(c)) } else { cast(c, f.data_type()) })
+        .map(|(c, f)| {
+            if c.data_type() == f.data_type() {
+                Ok(Arc::clone(c))
+            } else {
+                cast(c, f.data_type())
+            }
+        })
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| QueryError::Internal(e.to_string()))?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));

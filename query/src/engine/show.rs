@@ -22,7 +22,13 @@ impl QueryEngine {
         let snapshot = self.engine().snapshot();
         let lsn = snapshot.lsn().0;
         let named = |name: &str| like.is_none_or(|pattern| matches_like(name, pattern));
-        let streams = || self.engine().catalog().streams().into_iter().filter(|s| s.db == session.db);
+        let streams = || {
+            self.engine()
+                .catalog()
+                .streams()
+                .into_iter()
+                .filter(|s| s.db == session.db)
+        };
         let views = || {
             let all = self.views().map_or_else(Vec::new, |v| v.list());
             all.into_iter().filter(|v| v.db == session.db)
@@ -33,9 +39,18 @@ impl QueryEngine {
                 table(
                     vec![
                         ("name", text(all.iter().map(|s| s.name.clone()))),
-                        ("columns", int(all.iter().map(|s| s.schema().columns.len() as i64))),
-                        ("series", int(all.iter().map(|s| i64::from(s.series().len())))),
-                        ("rows", int(all.iter().map(|s| snapshot.row_count(s.id) as i64))),
+                        (
+                            "columns",
+                            int(all.iter().map(|s| s.schema().columns.len() as i64)),
+                        ),
+                        (
+                            "series",
+                            int(all.iter().map(|s| i64::from(s.series().len()))),
+                        ),
+                        (
+                            "rows",
+                            int(all.iter().map(|s| snapshot.row_count(s.id) as i64)),
+                        ),
                     ],
                     lsn,
                 )
@@ -62,7 +77,8 @@ impl QueryEngine {
                 table(vec![("name", text(all.into_iter()))], lsn)
             }
             ShowKind::Tables => {
-                let mut all: Vec<(String, &str)> = streams().map(|s| (s.name.clone(), "stream")).collect();
+                let mut all: Vec<(String, &str)> =
+                    streams().map(|s| (s.name.clone(), "stream")).collect();
                 all.extend(views().map(|v| (v.name, "view")));
                 all.retain(|(n, _)| named(n));
                 all.sort();
@@ -80,7 +96,10 @@ impl QueryEngine {
                 table(
                     vec![
                         ("name", text(all.iter().map(|n| (*n).to_owned()))),
-                        ("kind", text(all.iter().map(|n| self.functions.kind(n).to_owned()))),
+                        (
+                            "kind",
+                            text(all.iter().map(|n| self.functions.kind(n).to_owned())),
+                        ),
                     ],
                     lsn,
                 )
@@ -97,11 +116,21 @@ impl QueryEngine {
             }
             ShowKind::Sources => {
                 let option = |s: &tsdb::Stream, name: &str| {
-                    s.options.extra.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone())
+                    s.options
+                        .extra
+                        .iter()
+                        .find(|(n, _)| n == name)
+                        .map(|(_, v)| v.clone())
                 };
                 let all: Vec<_> = streams()
                     .filter(|s| named(&s.name))
-                    .filter_map(|s| Some((s.name.clone(), option(&s, "kafka_topic")?, option(&s, "value_format"))))
+                    .filter_map(|s| {
+                        Some((
+                            s.name.clone(),
+                            option(&s, "kafka_topic")?,
+                            option(&s, "value_format"),
+                        ))
+                    })
                     .collect();
                 let format: StringArray = all.iter().map(|(_, _, f)| f.clone()).collect();
                 table(
@@ -122,7 +151,9 @@ impl QueryEngine {
         sql: &str,
         name: &ObjectName,
     ) -> Result<Output, QueryError> {
-        let named = EngineSources::new(self, session).named(name).map_err(|e| e.locate(sql))?;
+        let named = EngineSources::new(self, session)
+            .named(name)
+            .map_err(|e| e.locate(sql))?;
         let rows: Vec<(String, String, &str)> = match named {
             Named::Stream(stream) => stream
                 .schema()
@@ -165,14 +196,22 @@ fn int(values: impl Iterator<Item = i64>) -> ArrayRef {
 }
 
 fn table(columns: Vec<(&str, ArrayRef)>, lsn: u64) -> Result<Output, QueryError> {
-    let fields: Vec<Field> = columns.iter().map(|(n, c)| Field::new(*n, c.data_type().clone(), true)).collect();
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(n, c)| Field::new(*n, c.data_type().clone(), true))
+        .collect();
     let schema = Arc::new(Schema::new(fields));
     let rows = columns.first().map_or(0, |(_, c)| c.len());
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     let columns = columns.into_iter().map(|(_, c)| c).collect();
     let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &options)
         .map_err(|e| QueryError::Internal(e.to_string()))?;
-    Ok(Output::Rows { schema, rows: RowStream::of(batch), lsn, notices: Vec::new() })
+    Ok(Output::Rows {
+        schema,
+        rows: RowStream::of(batch),
+        lsn,
+        notices: Vec::new(),
+    })
 }
 
 /// Whether a name matches a `LIKE` pattern, whatever the case.

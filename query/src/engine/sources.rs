@@ -5,7 +5,9 @@ use crate::bind::nearest::did_you_mean;
 use crate::bind::windowed::{ContinuousQuery, SourceRef, WindowSpec, WindowedAggregate};
 use crate::bind::{Latest, Sources, Table};
 use crate::error::{BindError, BindErrorKind, BindResult, QueryError};
-use crate::history::{DenseTable, LatestTable, OperatorTable, QueryContext, StreamTable, ViewRows, ViewTable};
+use crate::history::{
+    DenseTable, LatestTable, OperatorTable, QueryContext, StreamTable, ViewRows, ViewTable,
+};
 use crate::types::arrow_schema;
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::view::ViewTable as PlanTable;
@@ -18,7 +20,10 @@ use query_lang::ast::{Ident, ObjectName};
 use std::sync::Arc;
 use tsdb::Stream;
 
-type Asked = Vec<(Arc<ViewRows>, BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>>)>;
+type Asked = Vec<(
+    Arc<ViewRows>,
+    BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>>,
+)>;
 
 /// The tables of one statement, all of one snapshot.
 pub(super) struct EngineSources<'a> {
@@ -36,7 +41,12 @@ pub(super) enum Named {
 
 impl<'a> EngineSources<'a> {
     pub fn new(engine: &'a Arc<QueryEngine>, session: &'a Session) -> Self {
-        Self { engine, session, context: Arc::default(), views: Mutex::default() }
+        Self {
+            engine,
+            session,
+            context: Arc::default(),
+            views: Mutex::default(),
+        }
     }
 
     /// Fixes the snapshot and reads the views that were named, all at its LSN.
@@ -69,7 +79,12 @@ impl<'a> EngineSources<'a> {
         let (db, last) = match name.parts.as_slice() {
             [last] => (self.session.db.clone(), last),
             [db, last] => (self.engine.database(db)?, last),
-            _ => return Err(BindError::new(name.span(), "a table's name has two parts at most: database and name")),
+            _ => {
+                return Err(BindError::new(
+                    name.span(),
+                    "a table's name has two parts at most: database and name",
+                ));
+            }
         };
         if let Some(stream) = self.stream(&db, last)? {
             return Ok(Named::Stream(stream));
@@ -78,8 +93,11 @@ impl<'a> EngineSources<'a> {
             return Ok(Named::View(view));
         }
         let names = self.engine.table_names(&db);
-        Err(BindError::not_found(name.span(), format!("there is no stream or view \"{}\"", last.value))
-            .hint(did_you_mean(&last.value, names.iter().map(String::as_str))))
+        Err(BindError::not_found(
+            name.span(),
+            format!("there is no stream or view \"{}\"", last.value),
+        )
+        .hint(did_you_mean(&last.value, names.iter().map(String::as_str))))
     }
 
     fn stream(&self, db: &str, name: &Ident) -> BindResult<Option<Arc<Stream>>> {
@@ -87,7 +105,9 @@ impl<'a> EngineSources<'a> {
         if name.quoted {
             return Ok(catalog.stream(db, &name.value));
         }
-        catalog.lookup(db, &name.value).map_err(|e| BindError::new(name.span, e.to_string()))
+        catalog
+            .lookup(db, &name.value)
+            .map_err(|e| BindError::new(name.span, e.to_string()))
     }
 
     fn stream_by(&self, source: &SourceRef) -> Option<Arc<Stream>> {
@@ -96,26 +116,39 @@ impl<'a> EngineSources<'a> {
 
     /// The rows of a view that keeps no state: its query over the snapshot.
     fn stateless(&self, view: &ViewInfo) -> BindResult<Option<Arc<dyn TableSource>>> {
-        let ContinuousQuery::Rows(query) = view.query.as_ref() else { return Ok(None) };
-        let Some(stream) = self.stream_by(&query.source) else { return Ok(None) };
+        let ContinuousQuery::Rows(query) = view.query.as_ref() else {
+            return Ok(None);
+        };
+        let Some(stream) = self.stream_by(&query.source) else {
+            return Ok(None);
+        };
         let table = StreamTable::new(Arc::clone(&self.context), stream, query.source.clone());
-        let built = LogicalPlanBuilder::scan(query.source.name.as_str(), provider_as_source(Arc::new(table)), None)
-            .and_then(|b| match &query.filter {
-                Some(f) => b.filter(f.clone()),
-                None => Ok(b),
-            })
-            .and_then(|b| {
-                b.project(query.projection.iter().map(|(e, name)| match e {
-                    Expr::Column(Column { name: n, .. }) if n == name => e.clone().alias(name),
-                    other => other.clone().alias(name),
-                }))
-            })
-            .and_then(LogicalPlanBuilder::build);
+        let built = LogicalPlanBuilder::scan(
+            query.source.name.as_str(),
+            provider_as_source(Arc::new(table)),
+            None,
+        )
+        .and_then(|b| match &query.filter {
+            Some(f) => b.filter(f.clone()),
+            None => Ok(b),
+        })
+        .and_then(|b| {
+            b.project(query.projection.iter().map(|(e, name)| match e {
+                Expr::Column(Column { name: n, .. }) if n == name => e.clone().alias(name),
+                other => other.clone().alias(name),
+            }))
+        })
+        .and_then(LogicalPlanBuilder::build);
         let plan = built.map_err(|e| BindError {
             kind: BindErrorKind::Storage,
-            ..BindError::new(query_lang::ast::Span::default(), format!("view \"{}\": {e}", view.name))
+            ..BindError::new(
+                query_lang::ast::Span::default(),
+                format!("view \"{}\": {e}", view.name),
+            )
         })?;
-        Ok(Some(provider_as_source(Arc::new(PlanTable::new(plan, None)))))
+        Ok(Some(provider_as_source(Arc::new(PlanTable::new(
+            plan, None,
+        )))))
     }
 }
 
@@ -136,7 +169,11 @@ impl Sources for EngineSources<'_> {
         match self.named(name)? {
             Named::Stream(stream) => {
                 let source = source_of(&stream);
-                let table = StreamTable::new(Arc::clone(&self.context), Arc::clone(&stream), source.clone());
+                let table = StreamTable::new(
+                    Arc::clone(&self.context),
+                    Arc::clone(&stream),
+                    source.clone(),
+                );
                 Ok(Table {
                     name: stream.name.clone(),
                     rows: provider_as_source(Arc::new(table)),
@@ -145,13 +182,21 @@ impl Sources for EngineSources<'_> {
             }
             Named::View(view) => {
                 if let Some(rows) = self.stateless(&view)? {
-                    return Ok(Table { name: view.name, rows, stream: None });
+                    return Ok(Table {
+                        name: view.name,
+                        rows,
+                        stream: None,
+                    });
                 }
                 let rows = Arc::new(ViewRows::default());
                 let table = ViewTable::new(Arc::clone(view.query.output()), Arc::clone(&rows));
                 let name = view.name.clone();
                 self.views.lock().push((view, rows));
-                Ok(Table { name, rows: provider_as_source(Arc::new(table)), stream: None })
+                Ok(Table {
+                    name,
+                    rows: provider_as_source(Arc::new(table)),
+                    stream: None,
+                })
             }
         }
     }
@@ -159,12 +204,20 @@ impl Sources for EngineSources<'_> {
     fn grouped(&self, query: &Arc<WindowedAggregate>, must: bool) -> Option<Arc<dyn TableSource>> {
         let stream = self.stream_by(&query.source)?;
         if query.window == WindowSpec::None
-            && let Some(dense) = DenseTable::new(Arc::clone(&self.context), Arc::clone(&stream), Arc::clone(query))
+            && let Some(dense) = DenseTable::new(
+                Arc::clone(&self.context),
+                Arc::clone(&stream),
+                Arc::clone(query),
+            )
         {
             return Some(provider_as_source(Arc::new(dense)));
         }
         must.then(|| {
-            provider_as_source(Arc::new(OperatorTable::new(Arc::clone(&self.context), stream, Arc::clone(query))))
+            provider_as_source(Arc::new(OperatorTable::new(
+                Arc::clone(&self.context),
+                stream,
+                Arc::clone(query),
+            )))
         })
     }
 
@@ -185,11 +238,15 @@ impl QueryEngine {
         let mut folded = all.iter().filter(|d| name.matches(d));
         match (folded.next(), folded.next()) {
             (Some(one), None) => Ok(one.clone()),
-            (Some(a), Some(b)) => {
-                Err(BindError::new(name.span, format!("\"{}\" may mean \"{a}\" or \"{b}\"", name.value)))
-            }
-            (None, _) => Err(BindError::not_found(name.span, format!("there is no database \"{}\"", name.value))
-                .hint(did_you_mean(&name.value, all.iter().map(String::as_str)))),
+            (Some(a), Some(b)) => Err(BindError::new(
+                name.span,
+                format!("\"{}\" may mean \"{a}\" or \"{b}\"", name.value),
+            )),
+            (None, _) => Err(BindError::not_found(
+                name.span,
+                format!("there is no database \"{}\"", name.value),
+            )
+            .hint(did_you_mean(&name.value, all.iter().map(String::as_str)))),
         }
     }
 
@@ -199,15 +256,23 @@ impl QueryEngine {
 
     /// The view that a name means: the exact one, else the only one that differs in case alone.
     pub(super) fn view(&self, db: &str, name: &Ident) -> BindResult<Option<ViewInfo>> {
-        let Some(views) = self.views() else { return Ok(None) };
+        let Some(views) = self.views() else {
+            return Ok(None);
+        };
         if let Some(exact) = views.get(db, &name.value) {
             return Ok(Some(exact));
         }
-        let mut folded = views.list().into_iter().filter(|v| v.db == db && name.matches(&v.name));
+        let mut folded = views
+            .list()
+            .into_iter()
+            .filter(|v| v.db == db && name.matches(&v.name));
         match (folded.next(), folded.next()) {
             (Some(a), Some(b)) => Err(BindError::new(
                 name.span,
-                format!("\"{}\" may mean \"{}\" or \"{}\"", name.value, a.name, b.name),
+                format!(
+                    "\"{}\" may mean \"{}\" or \"{}\"",
+                    name.value, a.name, b.name
+                ),
             )),
             (found, _) => Ok(found),
         }
@@ -215,8 +280,16 @@ impl QueryEngine {
 
     /// Names of the streams and views of a database.
     pub(super) fn table_names(&self, db: &str) -> Vec<String> {
-        let streams = self.engine().catalog().streams().into_iter().filter(|s| s.db == db).map(|s| s.name.clone());
+        let streams = self
+            .engine()
+            .catalog()
+            .streams()
+            .into_iter()
+            .filter(|s| s.db == db)
+            .map(|s| s.name.clone());
         let views = self.views().map_or_else(Vec::new, |v| v.list());
-        streams.chain(views.into_iter().filter(|v| v.db == db).map(|v| v.name)).collect()
+        streams
+            .chain(views.into_iter().filter(|v| v.db == db).map(|v| v.name))
+            .collect()
     }
 }

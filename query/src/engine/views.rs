@@ -40,7 +40,14 @@ pub trait Views: Send + Sync {
     ///
     /// # Errors
     /// [`QueryError::Conflict`] when there is one of that name and it is not to be replaced.
-    fn create(&self, db: &str, name: &str, query: ContinuousQuery, sql: &str, replace: bool) -> Result<(), QueryError>;
+    fn create(
+        &self,
+        db: &str,
+        name: &str,
+        query: ContinuousQuery,
+        sql: &str,
+        replace: bool,
+    ) -> Result<(), QueryError>;
 
     /// Drops a view; false when there is none of that name.
     ///
@@ -50,5 +57,10 @@ pub trait Views: Send + Sync {
 
     /// Asks for a view's rows exactly as of `snapshot`. Called between two commits, so it must not wait; the rows come
     /// with the future.
-    fn ask(&self, db: &str, name: &str, snapshot: &Snapshot) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>>;
+    fn ask(
+        &self,
+        db: &str,
+        name: &str,
+        snapshot: &Snapshot,
+    ) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>>;
 }

@@ -30,7 +30,9 @@ pub struct QueryContext {
 
 impl std::fmt::Debug for QueryContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("QueryContext").field("lsn", &self.snapshot.get().map(|s| s.lsn())).finish()
+        f.debug_struct("QueryContext")
+            .field("lsn", &self.snapshot.get().map(|s| s.lsn()))
+            .finish()
     }
 }
 
@@ -44,12 +46,16 @@ impl QueryContext {
     /// The snapshot.
     pub fn snapshot(&self) -> datafusion::error::Result<&Snapshot> {
         self.snapshot.get().ok_or_else(|| {
-            datafusion::error::DataFusionError::Internal("a table was planned before its snapshot was fixed".to_owned())
+            datafusion::error::DataFusionError::Internal(
+                "a table was planned before its snapshot was fixed".to_owned(),
+            )
         })
     }
 
     pub(super) fn watch(&self, stream: &str, stats: &Arc<ScanStats>) {
-        self.scans.lock().push((stream.to_owned(), Arc::clone(stats)));
+        self.scans
+            .lock()
+            .push((stream.to_owned(), Arc::clone(stats)));
     }
 
     /// What has been read so far.

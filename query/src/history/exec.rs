@@ -9,7 +9,9 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -50,7 +52,13 @@ impl LeafExec {
             Boundedness::Bounded,
         );
         let statistics = Arc::new(statistics.unwrap_or_else(|| Statistics::new_unknown(&schema)));
-        Self { name, leaf, schema, properties: Arc::new(properties), statistics }
+        Self {
+            name,
+            leaf,
+            schema,
+            properties: Arc::new(properties),
+            statistics,
+        }
     }
 }
 
@@ -86,10 +94,16 @@ impl ExecutionPlan for LeafExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         match children.is_empty() {
             true => Ok(self),
-            false => Err(DataFusionError::Internal(format!("{} is a leaf", self.name))),
+            false => Err(DataFusionError::Internal(format!(
+                "{} is a leaf",
+                self.name
+            ))),
         }
     }
 

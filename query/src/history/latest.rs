@@ -35,7 +35,9 @@ pub struct LatestTable {
 
 impl std::fmt::Debug for LatestTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LatestTable").field("source", &self.latest.source.name).finish()
+        f.debug_struct("LatestTable")
+            .field("source", &self.latest.source.name)
+            .finish()
     }
 }
 
@@ -44,7 +46,11 @@ impl LatestTable {
     #[must_use]
     pub fn new(context: Arc<QueryContext>, stream: Arc<Stream>, latest: Latest) -> Option<Self> {
         let pushed = push(latest.filter.as_ref(), &latest.source, &stream).ok()?;
-        (!pushed.other && pushed.zones.is_empty()).then_some(Self { context, stream, latest })
+        (!pushed.other && pushed.zones.is_empty()).then_some(Self {
+            context,
+            stream,
+            latest,
+        })
     }
 }
 
@@ -80,7 +86,13 @@ impl TableProvider for LatestTable {
             schema: Arc::clone(&schema),
             threads: state.config().target_partitions(),
         };
-        Ok(Arc::new(LeafExec::new("LastRows", Arc::new(leaf), schema, 1, None)))
+        Ok(Arc::new(LeafExec::new(
+            "LastRows",
+            Arc::new(leaf),
+            schema,
+            1,
+            None,
+        )))
     }
 }
 
@@ -91,8 +103,15 @@ struct Keys {
 }
 
 fn series_keys(stream: &Stream, latest: &Latest) -> Keys {
-    let columns: Vec<_> =
-        latest.keys.iter().map(|i| stream.series().tag_codes(latest.source.schema.columns[*i].id)).collect();
+    let columns: Vec<_> = latest
+        .keys
+        .iter()
+        .map(|i| {
+            stream
+                .series()
+                .tag_codes(latest.source.schema.columns[*i].id)
+        })
+        .collect();
     let mut ids: HashMap<Vec<u32>, u32, ahash::RandomState> = HashMap::default();
     let of_series = (0..stream.series().len())
         .map(|s| {
@@ -102,7 +121,10 @@ fn series_keys(stream: &Stream, latest: &Latest) -> Keys {
             *ids.entry(codes).or_insert(next)
         })
         .collect();
-    Keys { of_series, count: ids.len() }
+    Keys {
+        of_series,
+        count: ids.len(),
+    }
 }
 
 struct LatestLeaf {
@@ -159,9 +181,16 @@ impl LatestLeaf {
             let moved = all.batches.len();
             all.batches.extend(other.batches);
             for (mine, theirs) in all.best.iter_mut().zip(other.best) {
-                let theirs = theirs.map(|b| Best { batch: b.batch + moved, ..b });
+                let theirs = theirs.map(|b| Best {
+                    batch: b.batch + moved,
+                    ..b
+                });
                 *mine = match (*mine, theirs) {
-                    (Some(a), Some(b)) => Some(if (b.time, b.part) > (a.time, a.part) { b } else { a }),
+                    (Some(a), Some(b)) => Some(if (b.time, b.part) > (a.time, a.part) {
+                        b
+                    } else {
+                        a
+                    }),
                     (a, b) => a.or(b),
                 };
             }
@@ -170,8 +199,16 @@ impl LatestLeaf {
     }
 
     /// Reads parts, in ascending order, until none is left.
-    fn read_parts(&self, scan: &Scan, next: &AtomicUsize, gone: &dyn Fn() -> bool) -> Result<Found> {
-        let mut found = Found { batches: Vec::new(), best: vec![None; self.keys.count] };
+    fn read_parts(
+        &self,
+        scan: &Scan,
+        next: &AtomicUsize,
+        gone: &dyn Fn() -> bool,
+    ) -> Result<Found> {
+        let mut found = Found {
+            batches: Vec::new(),
+            best: vec![None; self.keys.count],
+        };
         loop {
             let part = next.fetch_add(1, Ordering::Relaxed);
             if part >= scan.parts() || gone() {
@@ -182,11 +219,18 @@ impl LatestLeaf {
                 let mut wanted = false;
                 for (row, (time, series)) in rows.time.iter().zip(&rows.series).enumerate() {
                     // Series that came after the snapshot have no row in it.
-                    let Some(key) = self.keys.of_series.get(*series as usize) else { continue };
+                    let Some(key) = self.keys.of_series.get(*series as usize) else {
+                        continue;
+                    };
                     let slot = &mut found.best[*key as usize];
                     // Of rows with one time the one later in the log stands: parts and rows come in its order.
                     if slot.is_none_or(|b| b.time <= *time) {
-                        *slot = Some(Best { time: *time, part, batch: found.batches.len(), row });
+                        *slot = Some(Best {
+                            time: *time,
+                            part,
+                            batch: found.batches.len(),
+                            row,
+                        });
                         wanted = true;
                     }
                 }
@@ -199,7 +243,11 @@ impl LatestLeaf {
                         }
                     }
                 }
-                if gone() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if gone() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             })
             .map_err(storage)?;
             if let Some(e) = failed {
@@ -215,15 +263,24 @@ impl Leaf for LatestLeaf {
     }
 
     fn run(&self, _: usize, emit: Emit<'_>, gone: &dyn Fn() -> bool) -> Result<()> {
-        let Some((first, last)) = self.snapshot.time_bounds(self.stream.id) else { return Ok(()) };
+        let Some((first, last)) = self.snapshot.time_bounds(self.stream.id) else {
+            return Ok(());
+        };
         let asked = self.pushed.time.unwrap_or(TimeRange::ALL);
         // Rows that claim to be of the far future would make the first slice useless, never wrong.
-        let newest = if asked.end == i64::MAX { last } else { last.min(asked.end - 1) };
+        let newest = if asked.end == i64::MAX {
+            last
+        } else {
+            last.min(asked.end - 1)
+        };
         let oldest = first.max(asked.start);
         let wanted = match &self.pushed.series {
             None => self.keys.count,
             Some(set) => {
-                let mut keys: Vec<u32> = set.iter().filter_map(|s| self.keys.of_series.get(s as usize).copied()).collect();
+                let mut keys: Vec<u32> = set
+                    .iter()
+                    .filter_map(|s| self.keys.of_series.get(s as usize).copied())
+                    .collect();
                 keys.sort_unstable();
                 keys.dedup();
                 keys.len()
@@ -232,12 +289,16 @@ impl Leaf for LatestLeaf {
         let mut slice = FIRST_SLICE;
         loop {
             let start = newest.saturating_sub(slice).max(oldest);
-            let range = TimeRange { start, end: asked.end };
+            let range = TimeRange {
+                start,
+                end: asked.end,
+            };
             let Found { batches, best } = self.read(range, gone)?;
             if gone() {
                 return Ok(());
             }
-            let found: Vec<(usize, usize)> = best.iter().flatten().map(|b| (b.batch, b.row)).collect();
+            let found: Vec<(usize, usize)> =
+                best.iter().flatten().map(|b| (b.batch, b.row)).collect();
             if found.len() >= wanted || start <= oldest {
                 if !found.is_empty() {
                     let refs: Vec<&RecordBatch> = batches.iter().collect();

@@ -24,15 +24,25 @@ pub struct OperatorTable {
 
 impl std::fmt::Debug for OperatorTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OperatorTable").field("source", &self.query.source.name).finish()
+        f.debug_struct("OperatorTable")
+            .field("source", &self.query.source.name)
+            .finish()
     }
 }
 
 impl OperatorTable {
     /// The group rows of `query`, whose source is `stream`.
     #[must_use]
-    pub fn new(context: Arc<QueryContext>, stream: Arc<Stream>, query: Arc<WindowedAggregate>) -> Self {
-        Self { context, stream, query }
+    pub fn new(
+        context: Arc<QueryContext>,
+        stream: Arc<Stream>,
+        query: Arc<WindowedAggregate>,
+    ) -> Self {
+        Self {
+            context,
+            stream,
+            query,
+        }
     }
 }
 
@@ -54,14 +64,19 @@ impl TableProvider for OperatorTable {
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let pushed = push(self.query.filter.as_ref(), &self.query.source, &self.stream)?;
-        let plan = Plan::new(self.query.as_ref().clone()).map_err(|e| DataFusionError::Execution(e.to_string()))?;
+        let plan = Plan::new(self.query.as_ref().clone())
+            .map_err(|e| DataFusionError::Execution(e.to_string()))?;
         let spec = ScanSpec {
             time: pushed.time,
             series: pushed.series,
             columns: plan.columns().to_vec(),
             prune: pushed.zones,
         };
-        let scan = self.context.snapshot()?.scan(&self.stream, spec).map_err(storage)?;
+        let scan = self
+            .context
+            .snapshot()?
+            .scan(&self.stream, spec)
+            .map_err(storage)?;
         self.context.watch(&self.query.source.name, scan.stats());
         let schema = match projection {
             Some(p) => Arc::new(self.query.output.project(p)?),
@@ -73,7 +88,13 @@ impl TableProvider for OperatorTable {
             plan: Arc::new(plan),
             projection: projection.cloned(),
         };
-        Ok(Arc::new(LeafExec::new("WindowedGroups", Arc::new(leaf), schema, 1, None)))
+        Ok(Arc::new(LeafExec::new(
+            "WindowedGroups",
+            Arc::new(leaf),
+            schema,
+            1,
+            None,
+        )))
     }
 }
 
@@ -87,7 +108,13 @@ struct OperatorLeaf {
 impl Leaf for OperatorLeaf {
     fn describe(&self) -> String {
         let query = self.plan.query();
-        format!("{} by {:?}, {} keys, {} aggregates", query.source.name, query.window, query.keys.len(), query.aggregates.len())
+        format!(
+            "{} by {:?}, {} keys, {} aggregates",
+            query.source.name,
+            query.window,
+            query.keys.len(),
+            query.aggregates.len()
+        )
     }
 
     fn run(&self, _: usize, emit: Emit<'_>, gone: &dyn Fn() -> bool) -> Result<()> {
@@ -99,7 +126,11 @@ impl Leaf for OperatorLeaf {
                 failed = Some(e);
                 return ControlFlow::Break(());
             }
-            if gone() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if gone() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         });
         if let Some(e) = failed {
             return Err(DataFusionError::Execution(e.to_string()));
@@ -108,7 +139,9 @@ impl Leaf for OperatorLeaf {
         if gone() {
             return Ok(());
         }
-        let rows = operator.rows().map_err(|e| DataFusionError::Execution(e.to_string()))?;
+        let rows = operator
+            .rows()
+            .map_err(|e| DataFusionError::Execution(e.to_string()))?;
         let rows = match &self.projection {
             Some(p) => rows.project(p)?,
             None => rows,

@@ -58,10 +58,14 @@ fn flipped(op: Operator) -> Option<Operator> {
 
 /// `column op constant`, whichever way round it is written.
 fn comparison<'e>(e: &'e Expr, source: &SourceRef) -> Option<(usize, Operator, &'e ScalarValue)> {
-    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = e else { return None };
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = e else {
+        return None;
+    };
     match (left.as_ref(), right.as_ref()) {
         (column, Expr::Literal(value, _)) => Some((column_index(column, source)?, *op, value)),
-        (Expr::Literal(value, _), column) => Some((column_index(column, source)?, flipped(*op)?, value)),
+        (Expr::Literal(value, _), column) => {
+            Some((column_index(column, source)?, flipped(*op)?, value))
+        }
         _ => None,
     }
 }
@@ -75,8 +79,16 @@ fn nanos(v: &ScalarValue) -> Option<i64> {
 
 fn time_range(e: &Expr, source: &SourceRef) -> Option<TimeRange> {
     let is_time = |i: usize| source.schema.columns[i].role == Role::Time;
-    if let Expr::Between(Between { expr, negated: false, low, high }) = e {
-        let (Expr::Literal(low, _), Expr::Literal(high, _)) = (low.as_ref(), high.as_ref()) else { return None };
+    if let Expr::Between(Between {
+        expr,
+        negated: false,
+        low,
+        high,
+    }) = e
+    {
+        let (Expr::Literal(low, _), Expr::Literal(high, _)) = (low.as_ref(), high.as_ref()) else {
+            return None;
+        };
         if !column_index(expr, source).is_some_and(is_time) {
             return None;
         }
@@ -101,7 +113,10 @@ fn time_range(e: &Expr, source: &SourceRef) -> Option<TimeRange> {
 
 /// `[low, high]` as a half-open range; the last instant needs none, since an end of `i64::MAX` admits it.
 fn closed(low: i64, high: i64) -> TimeRange {
-    TimeRange { start: low, end: high.checked_add(1).unwrap_or(i64::MAX) }
+    TimeRange {
+        start: low,
+        end: high.checked_add(1).unwrap_or(i64::MAX),
+    }
 }
 
 /// The tag that a condition is about, when it is about nothing else.
@@ -112,7 +127,11 @@ fn only_tag(e: &Expr, source: &SourceRef) -> Option<usize> {
     let _ = e.apply(|node| {
         match node {
             Expr::Column(_) => match column_index(node, source) {
-                Some(i) if source.schema.columns[i].role == Role::Tag && tag.is_none_or(|t| t == i) => tag = Some(i),
+                Some(i)
+                    if source.schema.columns[i].role == Role::Tag && tag.is_none_or(|t| t == i) =>
+                {
+                    tag = Some(i)
+                }
                 _ => fits = false,
             },
             Expr::ScalarSubquery(_)
@@ -125,7 +144,11 @@ fn only_tag(e: &Expr, source: &SourceRef) -> Option<usize> {
             | Expr::Placeholder(_) => fits = false,
             _ => {}
         }
-        Ok(if fits { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+        Ok(if fits {
+            TreeNodeRecursion::Continue
+        } else {
+            TreeNodeRecursion::Stop
+        })
     });
     tag.filter(|_| fits && !e.is_volatile())
 }
@@ -150,7 +173,11 @@ fn field_zone(e: &Expr, source: &SourceRef) -> Option<ZonePredicate> {
         (DataType::Float64, ScalarValue::Float64(Some(v))) if !v.is_nan() => ZoneValue::Float(*v),
         _ => return None,
     };
-    Some(ZonePredicate { column: def.id, op, value })
+    Some(ZonePredicate {
+        column: def.id,
+        op,
+        value,
+    })
 }
 
 /// A condition taken apart.
@@ -167,7 +194,11 @@ pub(super) struct Pushed {
 }
 
 /// Takes conditions apart for a scan of `stream`.
-pub(super) fn push<'e>(filters: impl IntoIterator<Item = &'e Expr>, source: &SourceRef, stream: &Stream) -> Result<Pushed> {
+pub(super) fn push<'e>(
+    filters: impl IntoIterator<Item = &'e Expr>,
+    source: &SourceRef,
+    stream: &Stream,
+) -> Result<Pushed> {
     let mut pushed = Pushed::default();
     for filter in filters {
         for e in conjuncts(filter) {
@@ -195,29 +226,44 @@ fn series_where(e: &Expr, tag: usize, source: &SourceRef, stream: &Stream) -> Re
     let def = &source.schema.columns[tag];
     let column = stream.series().tag_codes(def.id);
     let reader = TagReader::new(Arc::clone(&column));
-    let schema = Arc::new(ArrowSchema::new(vec![Field::new(&def.name, tag_type(), true)]));
+    let schema = Arc::new(ArrowSchema::new(vec![Field::new(
+        &def.name,
+        tag_type(),
+        true,
+    )]));
     let df_schema = DFSchema::try_from(schema.as_ref().clone())?;
     let bare = e
         .clone()
         .transform(|node| {
             Ok(match node {
                 Expr::Column(c) if c.relation.is_some() => {
-                    datafusion::common::tree_node::Transformed::yes(Expr::Column(Column::new_unqualified(c.name)))
+                    datafusion::common::tree_node::Transformed::yes(Expr::Column(
+                        Column::new_unqualified(c.name),
+                    ))
                 }
                 other => datafusion::common::tree_node::Transformed::no(other),
             })
         })?
         .data;
-    let physical = create_physical_expr(&bare, &df_schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
+    let physical = create_physical_expr(
+        &bare,
+        &df_schema,
+        &ExecutionProps::new(),
+        &PhysicalPlanningContext::default(),
+    )?;
     let batch = RecordBatch::try_new(schema, vec![reader.distinct()?])?;
     let accepted = physical.evaluate(&batch)?.into_array(batch.num_rows())?;
     let Some(accepted) = accepted.as_any().downcast_ref::<BooleanArray>() else {
-        return Err(datafusion::error::DataFusionError::Internal("a condition is not boolean".to_owned()));
+        return Err(datafusion::error::DataFusionError::Internal(
+            "a condition is not boolean".to_owned(),
+        ));
     };
     let yes = |i: usize| accepted.is_valid(i) && accepted.value(i);
     let last = batch.num_rows() - 1;
-    Ok(SeriesSet::of((0..stream.series().len()).filter(|s| match column.code(*s) {
-        0 => yes(last),
-        code => yes(code as usize - 1),
-    })))
+    Ok(SeriesSet::of((0..stream.series().len()).filter(
+        |s| match column.code(*s) {
+            0 => yes(last),
+            code => yes(code as usize - 1),
+        },
+    )))
 }

@@ -31,7 +31,9 @@ pub struct StreamTable {
 
 impl std::fmt::Debug for StreamTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StreamTable").field("name", &self.source.name).finish()
+        f.debug_struct("StreamTable")
+            .field("name", &self.source.name)
+            .finish()
     }
 }
 
@@ -39,7 +41,11 @@ impl StreamTable {
     /// The table of `stream` as `source` describes it.
     #[must_use]
     pub fn new(context: Arc<QueryContext>, stream: Arc<Stream>, source: SourceRef) -> Self {
-        Self { context, stream, source }
+        Self {
+            context,
+            stream,
+            source,
+        }
     }
 
     /// Counts and bounds known without reading, when every row is wanted.
@@ -48,7 +54,9 @@ impl StreamTable {
         let mut statistics = Statistics::new_unknown(schema);
         let rows = snapshot.row_count(self.stream.id);
         statistics.num_rows = usize::try_from(rows).map_or(Precision::Absent, Precision::Exact);
-        let time = projection.iter().position(|i| self.source.schema.columns[*i].role == Role::Time);
+        let time = projection
+            .iter()
+            .position(|i| self.source.schema.columns[*i].role == Role::Time);
         if let (Some(at), Some((min, max))) = (time, snapshot.time_bounds(self.stream.id)) {
             let value = |t| Precision::Exact(ScalarValue::TimestampNanosecond(Some(t), None));
             statistics.column_statistics[at] = ColumnStatistics {
@@ -72,12 +80,21 @@ impl TableProvider for StreamTable {
         TableType::Base
     }
 
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
         Ok(filters
             .iter()
             .map(|f| {
-                let kinds: Vec<Conjunct> = conjuncts(f).into_iter().map(|e| classify(e, &self.source)).collect();
-                if kinds.iter().all(|k| matches!(k, Conjunct::Time(_) | Conjunct::Tag(_))) {
+                let kinds: Vec<Conjunct> = conjuncts(f)
+                    .into_iter()
+                    .map(|e| classify(e, &self.source))
+                    .collect();
+                if kinds
+                    .iter()
+                    .all(|k| matches!(k, Conjunct::Time(_) | Conjunct::Tag(_)))
+                {
                     TableProviderFilterPushDown::Exact
                 } else if kinds.iter().all(|k| matches!(k, Conjunct::Other)) {
                     TableProviderFilterPushDown::Unsupported
@@ -106,8 +123,15 @@ impl TableProvider for StreamTable {
         let schema = Arc::new(self.source.arrow.project(projection)?);
         let pushed = push(filters, &self.source, &self.stream)?;
         let reader = RowReader::new(&self.stream, &self.source, projection, Arc::clone(&schema));
-        let whole = pushed.time.is_none() && pushed.series.is_none() && pushed.zones.is_empty() && limit.is_none();
-        let statistics = if whole { Some(self.statistics(projection, &schema)?) } else { None };
+        let whole = pushed.time.is_none()
+            && pushed.series.is_none()
+            && pushed.zones.is_empty()
+            && limit.is_none();
+        let statistics = if whole {
+            Some(self.statistics(projection, &schema)?)
+        } else {
+            None
+        };
         let spec = ScanSpec {
             time: pushed.time,
             series: pushed.series,
@@ -115,7 +139,11 @@ impl TableProvider for StreamTable {
             prune: pushed.zones,
         };
         let description = describe(&self.source.name, &schema, &spec, limit);
-        let scan = self.context.snapshot()?.scan(&self.stream, spec).map_err(storage)?;
+        let scan = self
+            .context
+            .snapshot()?
+            .scan(&self.stream, spec)
+            .map_err(storage)?;
         self.context.watch(&self.source.name, scan.stats());
         let config = state.config();
         let partitions = match limit {
@@ -123,13 +151,34 @@ impl TableProvider for StreamTable {
             Some(n) if n <= config.batch_size() => 1,
             _ => config.target_partitions().min(scan.parts()).max(1),
         };
-        let leaf = ScanLeaf { scan, reader, partitions, limit, batch_rows: config.batch_size(), description };
-        Ok(Arc::new(LeafExec::new("StreamScan", Arc::new(leaf), schema, partitions, statistics)))
+        let leaf = ScanLeaf {
+            scan,
+            reader,
+            partitions,
+            limit,
+            batch_rows: config.batch_size(),
+            description,
+        };
+        Ok(Arc::new(LeafExec::new(
+            "StreamScan",
+            Arc::new(leaf),
+            schema,
+            partitions,
+            statistics,
+        )))
     }
 }
 
 fn describe(name: &str, schema: &SchemaRef, spec: &ScanSpec, limit: Option<usize>) -> String {
-    let mut text = format!("{name} [{}]", schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", "));
+    let mut text = format!(
+        "{name} [{}]",
+        schema
+            .fields()
+            .iter()
+            .map(|f| f.name().as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    );
     if let Some(t) = &spec.time {
         text.push_str(&format!(", time [{}, {})", t.start, t.end));
     }
@@ -155,13 +204,25 @@ pub(super) struct RowReader {
 }
 
 impl RowReader {
-    pub fn new(stream: &Stream, source: &SourceRef, projection: &[usize], schema: SchemaRef) -> Self {
-        let mut reader = Self { fields: Vec::new(), tags: Vec::new(), times: Vec::new(), schema };
+    pub fn new(
+        stream: &Stream,
+        source: &SourceRef,
+        projection: &[usize],
+        schema: SchemaRef,
+    ) -> Self {
+        let mut reader = Self {
+            fields: Vec::new(),
+            tags: Vec::new(),
+            times: Vec::new(),
+            schema,
+        };
         for (place, i) in projection.iter().enumerate() {
             let def = &source.schema.columns[*i];
             match def.role {
                 Role::Time => reader.times.push(place),
-                Role::Tag => reader.tags.push((place, TagReader::new(stream.series().tag_codes(def.id)))),
+                Role::Tag => reader
+                    .tags
+                    .push((place, TagReader::new(stream.series().tag_codes(def.id)))),
                 Role::Field => reader.fields.push((place, def.clone())),
             }
         }
@@ -170,7 +231,12 @@ impl RowReader {
 
     /// The rows as a record batch.
     pub fn read(&self, batch: ScanBatch) -> Result<RecordBatch> {
-        let ScanBatch { rows, time, series, columns } = batch;
+        let ScanBatch {
+            rows,
+            time,
+            series,
+            columns,
+        } = batch;
         let mut arrays: Vec<Option<ArrayRef>> = vec![None; self.schema.fields().len()];
         for (place, tag) in &self.tags {
             arrays[*place] = Some(tag.read(&series)?);
@@ -187,7 +253,11 @@ impl RowReader {
         // Invariant: every place of the projection is a time, a tag or a field, so each has its array.
         let arrays: Vec<ArrayRef> = arrays.into_iter().flatten().collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?)
+        Ok(RecordBatch::try_new_with_options(
+            Arc::clone(&self.schema),
+            arrays,
+            &options,
+        )?)
     }
 }
 
@@ -221,7 +291,11 @@ impl Leaf for ScanLeaf {
                         return ControlFlow::Break(());
                     }
                 };
-                let batch = if batch.num_rows() > left { batch.slice(0, left) } else { batch };
+                let batch = if batch.num_rows() > left {
+                    batch.slice(0, left)
+                } else {
+                    batch
+                };
                 left -= batch.num_rows();
                 small_rows += batch.num_rows();
                 small.push(batch);
@@ -236,7 +310,11 @@ impl Leaf for ScanLeaf {
                     };
                 }
                 stop |= left == 0 || gone();
-                if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if stop {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             });
             if let Some(e) = failed.take() {
                 return Err(e);
@@ -251,7 +329,12 @@ impl Leaf for ScanLeaf {
 }
 
 /// Hands out what was gathered in batches of about `rows` rows.
-fn flush(schema: &SchemaRef, gathered: &mut Vec<RecordBatch>, rows: usize, emit: Emit<'_>) -> Result<ControlFlow<()>> {
+fn flush(
+    schema: &SchemaRef,
+    gathered: &mut Vec<RecordBatch>,
+    rows: usize,
+    emit: Emit<'_>,
+) -> Result<ControlFlow<()>> {
     let whole = match gathered.len() {
         0 => return Ok(ControlFlow::Continue(())),
         1 => gathered.remove(0),

@@ -2,6 +2,7 @@
 
 mod oracle;
 mod slt;
+mod users;
 
 use crate::{Output, QueryConfig, QueryEngine, QueryError, Session};
 use arrow::record_batch::RecordBatch;
@@ -21,18 +22,26 @@ impl Db {
     pub fn new() -> Db {
         let dir = tempfile::tempdir().unwrap();
         let engine = Engine::open(&EngineConfig::new(dir.path())).unwrap();
-        let config = QueryConfig { threads: 2, ..QueryConfig::default() };
+        let config = QueryConfig {
+            threads: 2,
+            ..QueryConfig::default()
+        };
         Db {
             query: QueryEngine::new(engine, config).unwrap(),
             session: Session::default(),
-            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap(),
             _dir: dir,
         }
     }
 
     /// The outputs of a text's statements.
     pub fn run(&self, sql: &str) -> Result<Vec<Output>, QueryError> {
-        self.runtime.block_on(self.query.execute(&self.session, sql)).map_err(|(_, e)| e)
+        self.runtime
+            .block_on(self.query.execute(&self.session, sql))
+            .map_err(|(_, e)| e)
     }
 
     /// Column names, rows as text, and notices of a text's last statement.
@@ -43,9 +52,16 @@ impl Db {
                 let batches = self.runtime.block_on(rows.collect())?;
                 Ok((names, batches.iter().flat_map(text_rows).collect()))
             }
-            Some(Output::Done { message, .. }) => Ok((vec!["done".to_owned()], vec![vec![message]])),
+            Some(Output::Done { message, .. }) => {
+                Ok((vec!["done".to_owned()], vec![vec![message]]))
+            }
             Some(Output::Continuous { query, .. }) => {
-                let names = query.output().fields().iter().map(|f| f.name().clone()).collect();
+                let names = query
+                    .output()
+                    .fields()
+                    .iter()
+                    .map(|f| f.name().clone())
+                    .collect();
                 Ok((names, Vec::new()))
             }
             None => Ok((Vec::new(), Vec::new())),
@@ -70,7 +86,12 @@ impl Drop for Db {
 
 fn text_rows(batch: &RecordBatch) -> Vec<Vec<String>> {
     let options = FormatOptions::default().with_null("NULL");
-    let columns: Vec<_> =
-        batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap()).collect();
-    (0..batch.num_rows()).map(|r| columns.iter().map(|c| c.value(r).to_string()).collect()).collect()
+    let columns: Vec<_> = batch
+        .columns()
+        .iter()
+        .map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap())
+        .collect();
+    (0..batch.num_rows())
+        .map(|r| columns.iter().map(|c| c.value(r).to_string()).collect())
+        .collect()
 }

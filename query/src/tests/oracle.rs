@@ -50,10 +50,30 @@ fn aggregates(rows: &[&Row]) -> String {
     let ints: Vec<i64> = rows.iter().filter_map(|r| r.3).collect();
     let floats: Vec<f64> = rows.iter().filter_map(|r| r.4).collect();
     let null = || "NULL".to_owned();
-    let sum = if ints.is_empty() { null() } else { ints.iter().sum::<i64>().to_string() };
-    let avg = if ints.is_empty() { null() } else { format!("{:?}", ints.iter().sum::<i64>() as f64 / ints.len() as f64) };
-    let fold = |f: fn(f64, f64) -> f64| floats.iter().copied().reduce(f).map_or_else(null, |v| format!("{v:?}"));
-    format!("{} {} {sum} {} {} {avg}", rows.len(), ints.len(), fold(f64::min), fold(f64::max))
+    let sum = if ints.is_empty() {
+        null()
+    } else {
+        ints.iter().sum::<i64>().to_string()
+    };
+    let avg = if ints.is_empty() {
+        null()
+    } else {
+        format!("{:?}", ints.iter().sum::<i64>() as f64 / ints.len() as f64)
+    };
+    let fold = |f: fn(f64, f64) -> f64| {
+        floats
+            .iter()
+            .copied()
+            .reduce(f)
+            .map_or_else(null, |v| format!("{v:?}"))
+    };
+    format!(
+        "{} {} {sum} {} {} {avg}",
+        rows.len(),
+        ints.len(),
+        fold(f64::min),
+        fold(f64::max)
+    )
 }
 
 const AGGREGATES: &str = "count(*), count(i), sum(i), min(f), max(f), avg(i)";
@@ -63,7 +83,10 @@ fn grouped(rows: &[Row], key: impl Fn(&Row) -> Vec<String>) -> Vec<String> {
     for row in rows {
         groups.entry(key(row)).or_default().push(row);
     }
-    let mut out: Vec<String> = groups.iter().map(|(k, g)| format!("{} {}", k.join(" "), aggregates(g))).collect();
+    let mut out: Vec<String> = groups
+        .iter()
+        .map(|(k, g)| format!("{} {}", k.join(" "), aggregates(g)))
+        .collect();
     out.sort();
     out
 }
@@ -91,17 +114,27 @@ fn groups_by_tags_buckets_and_conditions_agree_with_the_model() {
         let filters: [(&str, fn(&Row) -> bool); 5] = [
             ("", |_| true),
             ("WHERE host = 'h1'", |r| r.1 == Some(1)),
-            ("WHERE ts >= '1970-01-01 00:05:00' AND ts < '1970-01-01 00:20:00'", |r| (300..1200).contains(&r.0)),
-            ("WHERE i > 10 AND region IN ('r0', 'x')", |r| r.3.is_some_and(|i| i > 10) && r.2 == Some(0)),
+            (
+                "WHERE ts >= '1970-01-01 00:05:00' AND ts < '1970-01-01 00:20:00'",
+                |r| (300..1200).contains(&r.0),
+            ),
+            ("WHERE i > 10 AND region IN ('r0', 'x')", |r| {
+                r.3.is_some_and(|i| i > 10) && r.2 == Some(0)
+            }),
             // Not a shape of the dense path: the general plan must say the same.
-            ("WHERE abs(i) < 20 OR host LIKE 'h_'", |r| r.3.is_some_and(|i| i.abs() < 20) || r.1.is_some()),
+            ("WHERE abs(i) < 20 OR host LIKE 'h_'", |r| {
+                r.3.is_some_and(|i| i.abs() < 20) || r.1.is_some()
+            }),
         ];
         for (clause, keep) in filters {
             let kept: Vec<Row> = rows.iter().copied().filter(keep).collect();
             let by_tags = grouped(&kept, |r| vec![tag("h", r.1), tag("r", r.2)]);
-            let sql = format!("SELECT host, region, {AGGREGATES} FROM m {clause} GROUP BY host, region");
+            let sql =
+                format!("SELECT host, region, {AGGREGATES} FROM m {clause} GROUP BY host, region");
             assert_eq!(asked(&db, &sql), by_tags, "seed {seed}: {sql}");
-            let by_time = grouped(&kept, |r| vec![(r.0.div_euclid(60) * 60).to_string(), tag("h", r.1)]);
+            let by_time = grouped(&kept, |r| {
+                vec![(r.0.div_euclid(60) * 60).to_string(), tag("h", r.1)]
+            });
             let sql = format!(
                 "SELECT CAST(time_bucket('1 minute', ts) AS BIGINT) / 1000000000, host, {AGGREGATES} FROM m {clause} \
                  GROUP BY time_bucket('1 minute', ts), host"
@@ -114,7 +147,11 @@ fn groups_by_tags_buckets_and_conditions_agree_with_the_model() {
             let sql = format!("SELECT * EXCEPT (window_start, window_end) FROM ({windowed})");
             assert_eq!(asked(&db, &sql), by_time, "seed {seed}: {sql}");
             let all = format!("SELECT {AGGREGATES} FROM m {clause}");
-            assert_eq!(asked(&db, &all), [aggregates(&kept.iter().collect::<Vec<_>>())], "seed {seed}: {all}");
+            assert_eq!(
+                asked(&db, &all),
+                [aggregates(&kept.iter().collect::<Vec<_>>())],
+                "seed {seed}: {all}"
+            );
         }
     }
 }
@@ -140,7 +177,9 @@ fn the_last_row_of_each_host_is_the_models() {
         for sql in [
             format!("SELECT {columns} FROM m LATEST ON ts PARTITION BY host"),
             format!("SELECT DISTINCT ON (host) {columns} FROM m ORDER BY host, ts DESC"),
-            format!("SELECT DISTINCT ON (host) {columns} FROM m WHERE abs(1) = 1 ORDER BY host, ts DESC"),
+            format!(
+                "SELECT DISTINCT ON (host) {columns} FROM m WHERE abs(1) = 1 ORDER BY host, ts DESC"
+            ),
         ] {
             assert_eq!(asked(&db, &sql), expected, "seed {seed}: {sql}");
         }
@@ -150,14 +189,24 @@ fn the_last_row_of_each_host_is_the_models() {
 #[test]
 fn explain_analyze_tells_what_was_not_read() {
     let db = Db::new();
-    db.run("CREATE STREAM m (ts TIMESTAMP, host STRING TAG, region STRING TAG, i BIGINT, f DOUBLE)").unwrap();
+    db.run(
+        "CREATE STREAM m (ts TIMESTAMP, host STRING TAG, region STRING TAG, i BIGINT, f DOUBLE)",
+    )
+    .unwrap();
     let mut rng = SmallRng::seed_from_u64(7);
     insert(&db, &generate(&mut rng, 500));
     db.flush();
     let counts = |sql: &str| -> (u64, u64, u64, u64) {
         let lines = db.rows(&format!("EXPLAIN ANALYZE {sql}"));
-        let line = lines.iter().map(|r| r[0].clone()).find(|l| l.starts_with("scan m: ")).expect("a scan line");
-        let n: Vec<u64> = line.split(|c: char| !c.is_ascii_digit()).filter_map(|w| w.parse().ok()).collect();
+        let line = lines
+            .iter()
+            .map(|r| r[0].clone())
+            .find(|l| l.starts_with("scan m: "))
+            .expect("a scan line");
+        let n: Vec<u64> = line
+            .split(|c: char| !c.is_ascii_digit())
+            .filter_map(|w| w.parse().ok())
+            .collect();
         (n[0], n[1], n[2], n[3])
     };
     let (chunks, pruned, decoded, rows) = counts("SELECT ts, host, i FROM m");
@@ -166,5 +215,9 @@ fn explain_analyze_tells_what_was_not_read() {
     let (chunks, pruned, decoded, rows) = counts("SELECT ts, i FROM m WHERE ts > '2001-01-01'");
     assert_eq!((pruned, decoded, rows), (chunks, 0, 0));
     let (chunks, pruned, decoded, _) = counts("SELECT ts, i FROM m WHERE i > 1000");
-    assert_eq!((pruned, decoded), (chunks, 0), "no value is above 1000: zone maps say so");
+    assert_eq!(
+        (pruned, decoded),
+        (chunks, 0),
+        "no value is above 1000: zone maps say so"
+    );
 }

@@ -43,7 +43,11 @@ fn parse(text: &str) -> Vec<Case> {
             } else if line.is_empty() {
                 break;
             } else {
-                let to = if in_sql { &mut case.sql } else { &mut case.expected };
+                let to = if in_sql {
+                    &mut case.sql
+                } else {
+                    &mut case.expected
+                };
                 to.push_str(line);
                 to.push('\n');
             }
@@ -54,7 +58,9 @@ fn parse(text: &str) -> Vec<Case> {
 }
 
 fn shown(e: &QueryError) -> String {
-    let place = e.position().map_or(String::new(), |(l, c)| format!(" {l}:{c}"));
+    let place = e
+        .position()
+        .map_or(String::new(), |(l, c)| format!(" {l}:{c}"));
     let hint = e.hint().map_or(String::new(), |h| format!(" ({h})"));
     format!("{}{place}: {}{hint}\n", e.code(), e.message())
 }
@@ -108,7 +114,10 @@ fn run(path: &Path, flush: bool) -> (Vec<String>, String) {
 
 fn files() -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/slt");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     files.retain(|p| p.extension().is_some_and(|e| e == "slt"));
     files.sort();
     files
@@ -128,5 +137,10 @@ fn the_cases_hold_in_memory_and_on_disk() {
         }
         all.extend(run(&file, true).0);
     }
-    assert!(all.is_empty(), "{} cases differ\n\n{}", all.len(), all.join("\n"));
+    assert!(
+        all.is_empty(),
+        "{} cases differ\n\n{}",
+        all.len(),
+        all.join("\n")
+    );
 }
