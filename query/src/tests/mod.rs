@@ -4,6 +4,7 @@ mod oracle;
 mod slt;
 mod users;
 
+use crate::view::ViewRuntime;
 use crate::{Output, QueryConfig, QueryEngine, QueryError, Session};
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -14,6 +15,7 @@ use tsdb::{Engine, EngineConfig};
 pub(crate) struct Db {
     pub query: Arc<QueryEngine>,
     pub session: Session,
+    views: Arc<ViewRuntime>,
     runtime: tokio::runtime::Runtime,
     _dir: tempfile::TempDir,
 }
@@ -26,8 +28,10 @@ impl Db {
             threads: 2,
             ..QueryConfig::default()
         };
+        let query = QueryEngine::new(engine, config).unwrap();
         Db {
-            query: QueryEngine::new(engine, config).unwrap(),
+            views: ViewRuntime::open(&query).unwrap(),
+            query,
             session: Session::default(),
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -80,6 +84,7 @@ impl Db {
 
 impl Drop for Db {
     fn drop(&mut self) {
+        self.views.close();
         self.query.engine().close();
     }
 }
