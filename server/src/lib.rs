@@ -5,6 +5,7 @@ mod encode;
 mod http;
 mod metrics;
 mod server;
+mod ws;
 
 pub use config::{Config, ConfigError, Io, Limits};
 pub use server::{Server, ServerError};

@@ -3,6 +3,8 @@
 use crate::config::{Config, ConfigError};
 use crate::http::{self, App, Gate};
 use crate::metrics::Metrics;
+use crate::ws::dashboard;
+use query::view::ViewRuntime;
 use query::{QueryConfig, QueryEngine};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -62,7 +64,7 @@ impl Server {
         let (config, metrics) = (Arc::new(config), Arc::new(Metrics::default()));
         let gate = Arc::new(Gate::new(config, metrics));
         let serving = tokio::spawn(http::serve(listener, gate.clone(), stopped.clone()));
-        let opening = tokio::spawn(open(gate.clone()));
+        let opening = tokio::spawn(open(gate.clone(), stopped));
         Ok(Server { address, stop, serving, opening: Some(opening), gate })
     }
 
@@ -94,15 +96,20 @@ impl Server {
             tracing::error!("the serving task has panicked");
         }
         if let Some(app) = self.gate.app() {
-            let engine = app.engine.clone();
-            if tokio::task::spawn_blocking(move || engine.close()).await.is_err() {
+            let app = app.clone();
+            let close = move || {
+                // Views save their state first: they need the log for that.
+                app.views.close();
+                app.engine.close();
+            };
+            if tokio::task::spawn_blocking(close).await.is_err() {
                 tracing::error!("closing the database has panicked");
             }
         }
     }
 }
 
-async fn open(gate: Arc<Gate>) -> Result<(), ServerError> {
+async fn open(gate: Arc<Gate>, stop: watch::Receiver<bool>) -> Result<(), ServerError> {
     let config = gate.config.clone();
     let opened = tokio::task::spawn_blocking(move || {
         let engine = tsdb::Engine::open(&tsdb::EngineConfig {
@@ -112,17 +119,19 @@ async fn open(gate: Arc<Gate>) -> Result<(), ServerError> {
             ..tsdb::EngineConfig::new(&config.data_dir)
         })?;
         let query = QueryEngine::new(
-            engine.clone(),
+            engine,
             QueryConfig {
                 memory_bytes: config.limits.query_bytes,
                 time_limit: Duration::from_secs(config.limits.query_seconds),
                 ..QueryConfig::default()
             },
         )?;
-        engine.recovery_done();
-        Ok::<_, ServerError>((engine, query))
+        let views = ViewRuntime::open(&query)?;
+        Ok::<_, ServerError>((query, views))
     });
-    let (engine, query) = opened.await.map_err(|_| ServerError::Internal("opening the database has panicked"))??;
-    gate.open(Arc::new(App::new(engine, query, gate.config.clone(), gate.metrics.clone())));
+    let (query, views) = opened.await.map_err(|_| ServerError::Internal("opening the database has panicked"))??;
+    let app = Arc::new(App::new(query, views, &gate, stop));
+    tokio::spawn(dashboard::run(app.clone()));
+    gate.open(app);
     Ok(())
 }

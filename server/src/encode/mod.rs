@@ -6,7 +6,7 @@ mod time;
 mod writer;
 
 use cell::Cells;
-pub(crate) use time::Epoch;
+pub(crate) use time::{Epoch, rfc3339};
 pub(crate) use writer::{Tail, Writer};
 
 use arrow::datatypes::Schema;

@@ -1,4 +1,3 @@
-use super::time::rfc3339;
 use super::*;
 use arrow::array::*;
 use arrow::datatypes::{DataType, Field, Int32Type};

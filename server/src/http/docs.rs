@@ -27,6 +27,7 @@ const ROUTES: &[Route] = &[
     Route { method: "post", path: "/api/v2/write", does: "InfluxDB line protocol, API v2.", parameters: &[("bucket", "the database"), ("precision", "ns, us, ms or s")], takes: &["text/plain"], gives: &[] },
     Route { method: "get", path: "/api/v1/streams", does: "Streams with their columns, options and rows.", parameters: &[("db", "the database")], takes: &[], gives: &["application/json"] },
     Route { method: "get", path: "/api/v1/streams/{name}", does: "One stream.", parameters: &[("db", "the database")], takes: &[], gives: &["application/json"] },
+    Route { method: "get", path: "/api/v1/views", does: "Continuous views with their columns, state and position.", parameters: &[("db", "the database")], takes: &[], gives: &["application/json"] },
     Route { method: "get", path: "/ws", does: "WebSocket: subscribe to views, to the dashboard's metrics and to SQL with EMIT CHANGES.", parameters: &[], takes: &[], gives: &[] },
     Route { method: "post", path: "/api/v1/admin/flush", does: "Writes all rows in memory to segments; returns when done.", parameters: &[], takes: &[], gives: &["application/json"] },
     Route { method: "post", path: "/api/v1/admin/compact", does: "Brings segments to their final form; returns when done.", parameters: &[], takes: &[], gives: &["application/json"] },

@@ -6,6 +6,8 @@ use super::reply::{ApiError, json_of};
 use crate::metrics::{Page, label};
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
+use query::Views;
+use query::types::type_name;
 use serde::Serialize;
 use std::sync::Arc;
 use tsdb::{Late, Stream};
@@ -105,6 +107,50 @@ pub(crate) async fn stream(State(app): State<Arc<App>>, Path(name): Path<String>
     }
 }
 
+#[derive(Serialize)]
+struct ViewEntry {
+    database: String,
+    name: String,
+    sql: String,
+    state: String,
+    lsn: u64,
+    rows: u64,
+    watermark_ns: Option<i64>,
+    columns: Vec<ViewColumn>,
+}
+
+#[derive(Serialize)]
+struct ViewColumn {
+    name: String,
+    #[serde(rename = "type")]
+    data_type: String,
+}
+
+/// `GET /api/v1/views`, of all databases or of `?db=`.
+pub(crate) async fn views(State(app): State<Arc<App>>, request: Request) -> Response {
+    let db = Params::of(request.uri()).get("db");
+    let lsn = app.engine.published().0;
+    let mut all = app.views.list();
+    all.retain(|v| db.as_ref().is_none_or(|db| v.db == **db));
+    let entries = all.into_iter().map(|v| ViewEntry {
+        columns: v
+            .query
+            .output()
+            .fields()
+            .iter()
+            .map(|f| ViewColumn { name: f.name().clone(), data_type: type_name(f.data_type()) })
+            .collect(),
+        database: v.db,
+        name: v.name,
+        sql: v.sql,
+        state: v.state,
+        lsn: v.lsn,
+        rows: v.rows,
+        watermark_ns: v.watermark,
+    });
+    json_of(&serde_json::json!({"views": entries.collect::<Vec<_>>(), "lsn": lsn}))
+}
+
 /// What the catalog adds to `/metrics`.
 pub(crate) fn metrics(app: &App, page: &mut Page) {
     let stats = app.engine.storage();
@@ -128,4 +174,10 @@ pub(crate) fn metrics(app: &App, page: &mut Page) {
             Some((labels(n), now.saturating_sub(newest) as f64 / 1e9))
         }),
     );
+    let views = app.views.metrics();
+    let labels = |name: &str| format!("view=\"{}\"", label(name));
+    page.many("tidemill_view_lag_seconds", "gauge", "From a row's commit to its being in the view.", views.iter().map(|v| (labels(&v.name), v.lag_ns as f64 / 1e9)));
+    page.many("tidemill_view_rows_total", "counter", "Rows that a view took in.", views.iter().map(|v| (labels(&v.name), v.rows)));
+    page.many("tidemill_view_groups", "gauge", "Groups that a view holds.", views.iter().map(|v| (labels(&v.name), v.groups)));
+    page.many("tidemill_view_state_bytes", "gauge", "Bytes of a view's saved state.", views.iter().map(|v| (labels(&v.name), v.bytes)));
 }

@@ -8,6 +8,7 @@ mod docs;
 mod guard;
 mod influx;
 mod ingest;
+mod live;
 mod meta;
 mod params;
 mod reply;
@@ -15,9 +16,12 @@ mod sql;
 mod ui;
 
 pub(crate) use connection::serve;
+pub(crate) use reply::ApiError;
+pub(crate) use sql::session;
 
 use crate::Config;
 use crate::metrics::{Metrics, Route};
+use crate::ws::{self, CommitTimes, Dashboard, Topics};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -29,26 +33,61 @@ use http::{HeaderValue, Method, StatusCode, header};
 use hyper::body::Incoming;
 use ::ingest::decode::line_protocol::LineDecoder;
 use query::QueryEngine;
-use reply::ApiError;
+use query::view::ViewRuntime;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::watch;
 use tower::ServiceExt;
 
 /// What all requests share, once the database is open.
 pub(crate) struct App {
     pub(crate) engine: tsdb::Engine,
     pub(crate) query: Arc<QueryEngine>,
+    pub(crate) views: Arc<ViewRuntime>,
     pub(crate) lines: LineDecoder,
     pub(crate) config: Arc<Config>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) dashboard: Dashboard,
+    pub(crate) topics: Topics,
+    pub(crate) commit_times: Arc<CommitTimes>,
+    /// The catalog's version; whoever waits for a view to come to be waits for it to change.
+    pub(crate) catalog_changed: watch::Sender<u64>,
+    /// True when the server ends.
+    pub(crate) stop: watch::Receiver<bool>,
 }
 
 impl App {
-    pub(crate) fn new(engine: tsdb::Engine, query: Arc<QueryEngine>, config: Arc<Config>, metrics: Arc<Metrics>) -> App {
-        App { engine, query, lines: LineDecoder::new(), config, metrics }
+    pub(crate) fn new(
+        query: Arc<QueryEngine>,
+        views: Arc<ViewRuntime>,
+        gate: &Gate,
+        stop: watch::Receiver<bool>,
+    ) -> App {
+        let engine = query.engine().clone();
+        let commit_times = Arc::new(CommitTimes::default());
+        engine.attach(commit_times.clone(), |_| ());
+        App {
+            dashboard: Dashboard::new(u64::try_from(engine.clock().wall_ns()).unwrap_or(0)),
+            catalog_changed: watch::channel(engine.catalog().version()).0,
+            engine,
+            query,
+            views,
+            lines: LineDecoder::new(),
+            config: gate.config.clone(),
+            metrics: gate.metrics.clone(),
+            topics: Topics::default(),
+            commit_times,
+            stop,
+        }
+    }
+
+    /// Wakes those who wait for the catalog, if it has changed.
+    pub(crate) fn note_catalog(&self) {
+        let version = self.engine.catalog().version();
+        self.catalog_changed.send_if_modified(|known| std::mem::replace(known, version) != version);
     }
 
     pub(crate) fn body_limits(&self) -> BodyLimits {
@@ -101,6 +140,12 @@ impl Gate {
         let Some((app, router)) = self.open.get() else { return starting(path) };
         if !matches!(path, "/health" | "/ready" | "/ping" | "/metrics")
             && let Err(refused) = self.guard.check(request.method(), request.headers())
+        {
+            return ApiError::new(403, "forbidden", refused.to_string()).into_response();
+        }
+        // A browser lets any page open a WebSocket anywhere and read from it.
+        if path == "/ws"
+            && let Err(refused) = self.guard.check_origin(request.headers())
         {
             return ApiError::new(403, "forbidden", refused.to_string()).into_response();
         }
@@ -159,6 +204,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(metrics))
         .route("/api/v1/sql", get(sql::get))
         .route("/api/v1/query", get(sql::get))
+        .route("/ws", get(ws::upgrade))
+        .route("/api/v1/views", get(meta::views))
         .route("/api/v1/streams", get(meta::streams))
         .route("/api/v1/streams/{name}", get(meta::stream))
         .route("/api/v1/admin/flush", post(admin::flush))

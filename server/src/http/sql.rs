@@ -3,7 +3,7 @@
 use super::accept::{Wanted, wanted};
 use super::params::Params;
 use super::reply::{ApiError, json};
-use super::{App, body};
+use super::{App, body, live};
 use crate::encode::{Epoch, Form, Tail, Writer};
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -101,6 +101,7 @@ pub(crate) fn session(app: &App, db: &str) -> Session {
 
 async fn run(app: &Arc<App>, text: &str, asked: Asked) -> Result<Response, ApiError> {
     let outputs = app.query.execute(&asked.session, text).await;
+    app.note_catalog();
     let outputs = outputs.map_err(|(i, error)| {
         let several = query::lang::parse_statements(text).is_ok_and(|s| s.len() > 1);
         ApiError { statement: several.then_some(i), ..ApiError::from(error) }
@@ -114,9 +115,7 @@ async fn run(app: &Arc<App>, text: &str, asked: Asked) -> Result<Response, ApiEr
             answer(app, Answer { writer, rows, lsn, notices, started: asked.started }, asked.wanted.form()).await
         }
         Output::Done { message, lsn, notices } => done(&asked, &message, lsn, &notices),
-        Output::Continuous { .. } => {
-            Err(ApiError::new(400, "not_yet", "EMIT is not available yet over HTTP").hint("leave EMIT away for the rows as they are now"))
-        }
+        Output::Continuous { query, sql, notices } => live::reply(app, *query, sql, notices, asked.wanted, asked.epoch).await,
     }
 }
 

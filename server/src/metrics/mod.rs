@@ -4,8 +4,9 @@ mod histogram;
 mod host;
 mod prometheus;
 
-use histogram::{Histogram, Snapshot};
+pub(crate) use histogram::{Histogram, Snapshot};
 use host::process_use;
+pub(crate) use host::{Host, HostSample};
 pub(crate) use prometheus::{Page, label, render};
 
 use std::sync::atomic::{AtomicU64, Ordering};
