@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct QueryConfig {
     /// Threads that queries run on; also the partitions of a plan.
     pub threads: usize,
+    /// Queries that run at a time; more wait, within their time limit.
+    pub concurrent: usize,
     /// Bytes that all queries together may hold.
     pub memory_bytes: usize,
     /// How long a query may run, unless its session says less.
@@ -22,6 +24,7 @@ impl Default for QueryConfig {
         let threads = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(1, 64));
         Self {
             threads,
+            concurrent: 32,
             memory_bytes: 1 << 30,
             time_limit: Duration::from_secs(60),
             max_rows: 50_000_000,

@@ -30,6 +30,7 @@ impl QueryEngine {
             let (engine, session) = (Arc::clone(self), session.clone());
             let (sql, asked) = (sql.to_owned(), Asked::Query(query.clone()));
             async move {
+                let _permit = engine.permit().await?;
                 let started = Instant::now();
                 let planned = engine.plan_asked(&session, &sql, &asked).await?;
                 let planning = started.elapsed();

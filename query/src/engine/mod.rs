@@ -23,6 +23,7 @@ use sources::EngineSources;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 use tsdb::Engine;
 
 /// Runs statements over an engine, on threads of its own, so that no query delays an acknowledgement.
@@ -33,6 +34,8 @@ pub struct QueryEngine {
     views: RwLock<Option<Arc<dyn Views>>>,
     pool: Option<Runtime>,
     queries: AtomicU64,
+    /// One for each query that may run at a time.
+    permits: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for QueryEngine {
@@ -60,12 +63,15 @@ impl QueryEngine {
     pub fn new(engine: Engine, config: QueryConfig) -> Result<Arc<Self>, QueryError> {
         let pool = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.threads)
-            .max_blocking_threads(config.threads * 16)
+            // A scan that waits for its reader keeps its thread, so there must be enough for all scans of all queries
+            // that run at a time: with too few, one side of a join could keep the other from starting.
+            .max_blocking_threads(config.concurrent * 32)
             .thread_stack_size(8 << 20)
             .thread_name("query")
             .enable_time()
             .build()
             .map_err(|e| QueryError::Internal(format!("start the query threads: {e}")))?;
+        let permits = Arc::new(Semaphore::new(config.concurrent));
         let functions = Functions::new(session::base_state(&config)?);
         Ok(Arc::new(Self {
             engine,
@@ -74,6 +80,7 @@ impl QueryEngine {
             views: RwLock::new(None),
             pool: Some(pool),
             queries: AtomicU64::new(0),
+            permits,
         }))
     }
 

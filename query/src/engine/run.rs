@@ -16,7 +16,7 @@ use futures::StreamExt;
 use query_lang::ast::{Query, Span, Values};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// What is to be run.
 pub(super) enum Asked {
@@ -64,11 +64,18 @@ impl QueryEngine {
         let job = {
             let (engine, session, sql) = (Arc::clone(self), session.clone(), sql.to_owned());
             async move {
+                let permit = engine.permit().await?;
                 let planned = engine.plan_asked(&session, &sql, &asked).await?;
-                engine.start(planned, limit).await
+                engine.start(planned, limit, permit).await
             }
         };
         self.on_pool(limit, job).await
+    }
+
+    /// Waits until one more query may run.
+    pub(super) async fn permit(&self) -> Result<OwnedSemaphorePermit, QueryError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        permit.map_err(|_| QueryError::Busy("the server is shutting down".to_owned()))
     }
 
     pub(super) fn time_limit(&self, session: &Session) -> Duration {
@@ -154,6 +161,7 @@ impl QueryEngine {
         self: &Arc<Self>,
         planned: Planned,
         limit: Duration,
+        permit: OwnedSemaphorePermit,
     ) -> Result<Output, QueryError> {
         const QUEUED: usize = 4;
         let Planned {
@@ -169,6 +177,7 @@ impl QueryEngine {
         let max_rows = self.config.max_rows;
         let shown = Arc::clone(&schema);
         tokio::spawn(async move {
+            let _permit = permit;
             let pump = pump(rows, shown, max_rows, tx.clone());
             if tokio::time::timeout(limit, pump).await.is_err() {
                 // Whoever waited may be gone already.
