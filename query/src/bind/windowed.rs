@@ -190,6 +190,7 @@ pub struct RowQuery {
 
 /// What can be kept up to date on write.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // one per view, never in bulk
 pub enum ContinuousQuery {
     /// Grouped rows.
     Aggregate(WindowedAggregate),

@@ -28,7 +28,7 @@ impl QueryEngine {
         }
         let job = {
             let (engine, session) = (Arc::clone(self), session.clone());
-            let (sql, asked) = (sql.to_owned(), Asked::Query(query.clone()));
+            let (sql, asked) = (sql.to_owned(), Asked::Query(Box::new(query.clone())));
             async move {
                 let _permit = engine.permit().await?;
                 let started = Instant::now();

@@ -40,7 +40,7 @@ impl QueryEngine {
             BindError::new(span, format!("{n} values for {} columns", targets.len())).locate(sql)
         };
         let asked = match &insert.source {
-            InsertSource::Query(query) => Asked::Query(query.as_ref().clone()),
+            InsertSource::Query(query) => Asked::Query(query.clone()),
             InsertSource::Values(values) => {
                 if let Some(row) = values.rows.iter().find(|r| r.len() != targets.len()) {
                     return Err(mismatch(row.len()));

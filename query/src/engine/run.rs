@@ -21,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 /// What is to be run.
 pub(super) enum Asked {
     /// A query.
-    Query(Query),
+    Query(Box<Query>),
     /// Rows written out for columns of these types.
     Values {
         values: Values,
@@ -50,7 +50,8 @@ impl QueryEngine {
         sql: &str,
         query: &Query,
     ) -> Result<Output, QueryError> {
-        self.run(session, sql, Asked::Query(query.clone())).await
+        self.run(session, sql, Asked::Query(Box::new(query.clone())))
+            .await
     }
 
     /// Runs what was asked.

@@ -216,7 +216,7 @@ fn table(columns: Vec<(&str, ArrayRef)>, lsn: u64) -> Result<Output, QueryError>
 
 /// Whether a name matches a `LIKE` pattern, whatever the case.
 fn matches_like(name: &str, pattern: &str) -> bool {
-    let one = |s: &str| StringArray::new_scalar(s.to_owned());
+    let one = |s: &str| StringArray::new_scalar(s);
     match arrow::compute::ilike(&one(name), &one(pattern)) {
         Ok(found) => found.value(0),
         Err(_) => false,

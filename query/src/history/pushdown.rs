@@ -115,7 +115,7 @@ fn time_range(e: &Expr, source: &SourceRef) -> Option<TimeRange> {
 fn closed(low: i64, high: i64) -> TimeRange {
     TimeRange {
         start: low,
-        end: high.checked_add(1).unwrap_or(i64::MAX),
+        end: high.saturating_add(1),
     }
 }
 
