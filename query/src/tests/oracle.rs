@@ -9,6 +9,9 @@ use std::fmt::Write as _;
 /// A row of the model: seconds, host, region, integer, float.
 type Row = (i64, Option<u8>, Option<u8>, Option<i64>, Option<f64>);
 
+/// Which rows a condition keeps.
+type Keep = fn(&Row) -> bool;
+
 fn generate(rng: &mut SmallRng, n: usize) -> Vec<Row> {
     (0..n)
         .map(|_| {
@@ -111,7 +114,7 @@ fn groups_by_tags_buckets_and_conditions_agree_with_the_model() {
         insert(&db, &rows[..300]);
         db.flush();
         insert(&db, &rows[300..]);
-        let filters: [(&str, fn(&Row) -> bool); 5] = [
+        let filters: [(&str, Keep); 5] = [
             ("", |_| true),
             ("WHERE host = 'h1'", |r| r.1 == Some(1)),
             (
