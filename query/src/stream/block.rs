@@ -57,7 +57,10 @@ impl<'a> RowBlock<'a> {
     /// The rows of a batch.
     #[must_use]
     pub fn from_batch(batch: &'a Batch) -> Self {
-        let (mut time, mut ids) = (Vec::with_capacity(batch.rows), Vec::with_capacity(batch.rows));
+        let (mut time, mut ids) = (
+            Vec::with_capacity(batch.rows),
+            Vec::with_capacity(batch.rows),
+        );
         batch.time.extend_i64(batch.rows, &mut time);
         batch.series.extend_i64(batch.rows, &mut ids);
         Self {

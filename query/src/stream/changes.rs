@@ -229,10 +229,7 @@ impl Operator {
     /// # Errors
     /// As [`Operator::rows`].
     pub fn closed_rows(&self, watermark: i64) -> Result<RecordBatch, StreamError> {
-        self.closed_between(
-            i64::MIN,
-            watermark.saturating_sub(self.plan.query().grace),
-        )
+        self.closed_between(i64::MIN, watermark.saturating_sub(self.plan.query().grace))
     }
 }
 

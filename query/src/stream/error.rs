@@ -11,7 +11,9 @@ pub enum StreamError {
     #[error("{0}")]
     Expression(String),
     /// A sum does not fit the type that it is declared to have.
-    #[error("the sum in column '{column}' does not fit {data_type}; cast its argument to DECIMAL or DOUBLE")]
+    #[error(
+        "the sum in column '{column}' does not fit {data_type}; cast its argument to DECIMAL or DOUBLE"
+    )]
     Overflow {
         /// The aggregate's column.
         column: String,

@@ -7,9 +7,7 @@ use arrow::array::{
     TimestampNanosecondArray, UInt64Array, new_null_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::datatypes::{
-    DataType, Decimal128Type, Float64Type, Int64Type, TimeUnit, UInt64Type,
-};
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, TimeUnit, UInt64Type};
 use std::sync::Arc;
 use tsdb::types::{Column, Values};
 
@@ -219,9 +217,7 @@ impl Input {
             Vector::Wide(v) => {
                 let array = Decimal128Array::new(v.clone().into(), nulls);
                 match target {
-                    DataType::Decimal128(p, s) => {
-                        Arc::new(array.with_precision_and_scale(*p, *s)?)
-                    }
+                    DataType::Decimal128(p, s) => Arc::new(array.with_precision_and_scale(*p, *s)?),
                     _ => Arc::new(array),
                 }
             }

@@ -61,9 +61,8 @@ impl Keys {
         self.bytes.extend_from_slice(key);
         self.ends.push(self.bytes.len());
         let (bytes, ends, hasher) = (&self.bytes, &self.ends, &self.hasher);
-        self.table.insert_unique(hash, id, |id| {
-            hasher.hash_one(key_at(bytes, ends, *id))
-        });
+        self.table
+            .insert_unique(hash, id, |id| hasher.hash_one(key_at(bytes, ends, *id)));
         id
     }
 

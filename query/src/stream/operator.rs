@@ -4,6 +4,7 @@
 //! accumulator; then the rows as they were are captured, if someone wants changes; then each accumulator is fed the
 //! whole block in one loop.
 
+use super::StreamError;
 use super::agg::{Accumulator, NONE, SeriesOrder};
 use super::block::{RowBlock, Tags};
 use super::changes::Tracker;
@@ -14,7 +15,6 @@ use super::keys::{Keys, encode_row, encode_text};
 use super::plan::Plan;
 use super::session::{Sessions, Step};
 use super::window::Window;
-use super::StreamError;
 use crate::bind::windowed::WindowSpec;
 use hashbrown::HashMap;
 use std::cmp::Reverse;

@@ -1,10 +1,10 @@
 //! A bound query made ready to run: expressions planned, direct column reads told apart from computed ones.
 
+use super::StreamError;
 use super::agg::{Accumulator, Argument};
 use super::block::{RowBlock, Tags};
 use super::input::{Input, Kind};
 use super::window::Windows;
-use super::StreamError;
 use crate::bind::windowed::{WindowSpec, WindowedAggregate};
 use arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -282,7 +282,11 @@ impl Plan {
             .filter
             .iter()
             .chain(q.keys.iter().map(|k| &k.expr))
-            .chain(q.aggregates.iter().flat_map(|a| a.arg.iter().chain(&a.filter)))
+            .chain(
+                q.aggregates
+                    .iter()
+                    .flat_map(|a| a.arg.iter().chain(&a.filter)),
+            )
             .chain(&q.having)
             .chain(q.projection.iter().map(|p| &p.0));
         for e in all {

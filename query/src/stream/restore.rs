@@ -3,7 +3,7 @@
 use super::StreamError;
 use super::block::Tags;
 use super::codec::{Reader, Writer};
-use super::groups::{HOLLOW, Groups, PENDING, Panes};
+use super::groups::{Groups, HOLLOW, PENDING, Panes};
 use super::keys::Keys;
 use super::operator::Operator;
 use super::plan::Plan;

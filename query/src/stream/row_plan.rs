@@ -1,8 +1,8 @@
 //! Queries without grouping: each row by itself, no state.
 
+use super::StreamError;
 use super::block::{RowBlock, Tags};
 use super::plan::{holds, is_volatile, physical, project, read_columns};
-use super::StreamError;
 use crate::bind::windowed::RowQuery;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;

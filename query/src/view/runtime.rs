@@ -184,7 +184,12 @@ impl ViewRuntime {
         queries: &Arc<QueryEngine>,
         object: &Object,
     ) -> Result<(Arc<View>, bool), QueryError> {
-        let damaged = || QueryError::Storage(format!("the definition of view \"{}\" is damaged", object.name));
+        let damaged = || {
+            QueryError::Storage(format!(
+                "the definition of view \"{}\" is damaged",
+                object.name
+            ))
+        };
         let definition = Definition::decode(&object.payload).ok_or_else(damaged)?;
         let sql = &definition.sql;
         let statements = query_lang::parse_statements(sql)?;
@@ -203,7 +208,15 @@ impl ViewRuntime {
             Some((commits, c)) => (Start::Replay(Box::new(c), commits), false),
             None => (Start::History, true),
         };
-        let view = self.start(&object.db, &object.name, query, &definition, start, true, None)?;
+        let view = self.start(
+            &object.db,
+            &object.name,
+            query,
+            &definition,
+            start,
+            true,
+            None,
+        )?;
         self.hub.taps.write().push(view.tap.clone());
         Ok((view, rebuild))
     }
@@ -319,7 +332,12 @@ impl ViewRuntime {
     ///
     /// # Errors
     /// [`QueryError::Conflict`] when there is no such view.
-    pub fn subscribe(&self, db: &str, name: &str, finals: bool) -> Result<Subscription, QueryError> {
+    pub fn subscribe(
+        &self,
+        db: &str,
+        name: &str,
+        finals: bool,
+    ) -> Result<Subscription, QueryError> {
         let view = self.view(db, name).ok_or_else(|| QueryError::NotFound {
             message: format!("there is no view \"{name}\""),
             line: 1,
@@ -344,7 +362,8 @@ impl ViewRuntime {
         };
         let finals = emit == Some(Emit::Final) && matches!(query, ContinuousQuery::Aggregate(_));
         let key = format!("{query:?}");
-        let view = match self.registry.lock().lease(&key) {
+        let leased = self.registry.lock().lease(&key);
+        let view = match leased {
             Some(view) => view,
             None => self.share(&key, query, sql)?,
         };
@@ -358,7 +377,8 @@ impl ViewRuntime {
         let view = self.start(&db, sql, query, &definition, Start::History, false, None)?;
         self.follow(&view);
         let mut registry = self.registry.lock();
-        if let Some(first) = registry.lease(key) {
+        let first = registry.lease(key);
+        if let Some(first) = first {
             // Another subscriber was faster.
             drop(registry);
             self.end(&view, false, "not needed");
@@ -443,7 +463,10 @@ impl ViewRuntime {
         }
         let (named, shared) = {
             let mut registry = self.registry.lock();
-            (std::mem::take(&mut registry.named), std::mem::take(&mut registry.shared))
+            (
+                std::mem::take(&mut registry.named),
+                std::mem::take(&mut registry.shared),
+            )
         };
         for view in named.values() {
             self.end(view, true, "the server is closing");
@@ -468,7 +491,8 @@ impl ViewRuntime {
                 let now = engine.clock().wall_ns();
                 let idle = |since: i64| since != i64::MIN && now.saturating_sub(since) >= IDLE_NS;
                 let due = hub.taps.read().iter().any(|t| {
-                    t.awaits_close.load(Ordering::Relaxed) && idle(t.last_rows.load(Ordering::Relaxed))
+                    t.awaits_close.load(Ordering::Relaxed)
+                        && idle(t.last_rows.load(Ordering::Relaxed))
                 });
                 if due && (ticked == i64::MIN || idle(ticked)) && !closing.load(Ordering::Relaxed) {
                     ticked = now;
@@ -517,7 +541,12 @@ impl View {
 
 impl Views for ViewRuntime {
     fn list(&self) -> Vec<ViewInfo> {
-        self.registry.lock().named.values().map(|v| v.info()).collect()
+        self.registry
+            .lock()
+            .named
+            .values()
+            .map(|v| v.info())
+            .collect()
     }
 
     fn get(&self, db: &str, name: &str) -> Option<ViewInfo> {
@@ -533,11 +562,21 @@ impl Views for ViewRuntime {
         replace: bool,
     ) -> Result<(), QueryError> {
         if self.view(db, name).is_some() && !replace {
-            return Err(QueryError::Conflict(format!("view \"{name}\" exists already")));
+            return Err(QueryError::Conflict(format!(
+                "view \"{name}\" exists already"
+            )));
         }
         let definition = Definition::new(self.new_epoch(), sql, query.output());
         let (ready, caught_up) = mpsc::channel();
-        let view = self.start(db, name, query, &definition, Start::History, true, Some(ready))?;
+        let view = self.start(
+            db,
+            name,
+            query,
+            &definition,
+            Start::History,
+            true,
+            Some(ready),
+        )?;
         self.follow(&view);
         let outcome = caught_up
             .recv()
@@ -553,7 +592,9 @@ impl Views for ViewRuntime {
             if !replace && registry.named.contains_key(&key) {
                 drop(registry);
                 self.end(&view, false, "another view has taken the name");
-                return Err(QueryError::Conflict(format!("view \"{name}\" exists already")));
+                return Err(QueryError::Conflict(format!(
+                    "view \"{name}\" exists already"
+                )));
             }
             registry.broken.remove(&key);
             self.engine.catalog().put_object(Object {
@@ -604,9 +645,9 @@ impl Views for ViewRuntime {
         };
         if let Program::Rows(plan) = &view.program {
             let (plan, snapshot) = (plan.clone(), snapshot.clone());
-            return Box::pin(async move {
-                read_rows(&plan, &view.stream.0, &snapshot).map_err(exec)
-            });
+            return Box::pin(
+                async move { read_rows(&plan, &view.stream.0, &snapshot).map_err(exec) },
+            );
         }
         let (reply, answer) = oneshot::channel();
         let snapshot = Box::new(Snap(snapshot.clone()));

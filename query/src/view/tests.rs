@@ -66,10 +66,18 @@ impl Db {
     }
 
     /// Takes frames until the subscriber has reached what is published, and applies them to `rows`.
-    fn follow(&self, subscription: &mut Subscription, rows: &mut BTreeMap<String, i64>, until: &dyn Fn(&BTreeMap<String, i64>) -> bool) {
+    fn follow(
+        &self,
+        subscription: &mut Subscription,
+        rows: &mut BTreeMap<String, i64>,
+        until: &dyn Fn(&BTreeMap<String, i64>) -> bool,
+    ) {
         let mut last = None;
         while !until(rows) {
-            let frame = self.runtime.block_on(subscription.next()).expect("an open subscription");
+            let frame = self
+                .runtime
+                .block_on(subscription.next())
+                .expect("an open subscription");
             match frame.as_ref() {
                 Frame::Snapshot { seq, rows: all } => {
                     rows.clear();
@@ -114,7 +122,12 @@ fn lines(batch: &RecordBatch) -> Vec<String> {
             let cells: Vec<String> = batch
                 .columns()
                 .iter()
-                .map(|c| ArrayFormatter::try_new(c, &options).unwrap().value(r).to_string())
+                .map(|c| {
+                    ArrayFormatter::try_new(c, &options)
+                        .unwrap()
+                        .value(r)
+                        .to_string()
+                })
                 .collect();
             cells.join("|")
         })
@@ -126,7 +139,9 @@ const PURCHASES: &str = "CREATE STREAM purchases (user_id BIGINT, amount DECIMAL
 fn insert(db: &Db, rows: &[(i64, &str, &str, &str)]) {
     let values: Vec<String> = rows
         .iter()
-        .map(|(user, amount, city, at)| format!("({user}, {amount}, '{city}', TIMESTAMP '2026-01-01 {at}')"))
+        .map(|(user, amount, city, at)| {
+            format!("({user}, {amount}, '{city}', TIMESTAMP '2026-01-01 {at}')")
+        })
         .collect();
     db.run(&format!(
         "INSERT INTO purchases (user_id, amount, city, timestamp) VALUES {}",
@@ -141,7 +156,13 @@ fn a_view_over_history_is_its_query_now_after_writes_and_after_restarts() {
     let dir = tempfile::tempdir().unwrap();
     let db = Db::open(dir.path());
     db.run(PURCHASES);
-    insert(&db, &[(1, "10.50", "Oslo", "10:00:01"), (2, "0.25", "Bergen", "10:00:02")]);
+    insert(
+        &db,
+        &[
+            (1, "10.50", "Oslo", "10:00:01"),
+            (2, "0.25", "Bergen", "10:00:02"),
+        ],
+    );
     db.run(&format!("CREATE MATERIALIZED VIEW by_city AS {BY_CITY}"));
     let check = |db: &Db, rows: usize| {
         let view = db.rows("SELECT * FROM by_city");
@@ -149,7 +170,13 @@ fn a_view_over_history_is_its_query_now_after_writes_and_after_restarts() {
         assert_eq!(view.len(), rows);
     };
     check(&db, 2);
-    insert(&db, &[(1, "1.00", "Oslo", "10:00:59"), (3, "7.00", "Oslo", "10:01:00")]);
+    insert(
+        &db,
+        &[
+            (1, "1.00", "Oslo", "10:00:59"),
+            (3, "7.00", "Oslo", "10:01:00"),
+        ],
+    );
     check(&db, 3);
     assert_eq!(
         db.rows("SELECT purchase_count, total_revenue FROM by_city WHERE city = 'Oslo' AND purchase_count = 2"),
@@ -173,7 +200,12 @@ fn a_view_over_history_is_its_query_now_after_writes_and_after_restarts() {
     let db = Db::open(dir.path());
     check(&db, 4);
     db.run("DROP VIEW by_city");
-    assert!(std::fs::read_dir(dir.path().join("checkpoints")).unwrap().next().is_none());
+    assert!(
+        std::fs::read_dir(dir.path().join("checkpoints"))
+            .unwrap()
+            .next()
+            .is_none()
+    );
     db.close();
 }
 
@@ -201,20 +233,39 @@ fn subscribers_see_what_the_query_says() {
     let hop = "SELECT user_id, COUNT(*) as purchase_count, COUNT(DISTINCT city) as city_count, COLLECT_LIST(city) as cities FROM purchases GROUP BY user_id, HOP(timestamp, INTERVAL '1' HOUR, INTERVAL '5' MINUTE) HAVING COUNT(*) >= 5 AND COUNT(DISTINCT city) >= 3";
     let mut subscription = db.subscribe(&format!("{hop} EMIT CHANGES;"));
     let mut second = db.subscribe(&format!("{hop} EMIT CHANGES;"));
-    assert_eq!(db.views.metrics().len(), 1, "equal queries share their work");
-    let names: Vec<_> = subscription.columns().fields().iter().map(|f| f.name().clone()).collect();
-    assert_eq!(names[..4], ["user_id", "purchase_count", "city_count", "cities"]);
+    assert_eq!(
+        db.views.metrics().len(),
+        1,
+        "equal queries share their work"
+    );
+    let names: Vec<_> = subscription
+        .columns()
+        .fields()
+        .iter()
+        .map(|f| f.name().clone())
+        .collect();
+    assert_eq!(
+        names[..4],
+        ["user_id", "purchase_count", "city_count", "cities"]
+    );
     let (mut rows, mut others) = (BTreeMap::new(), BTreeMap::new());
-    for (i, city) in ["Oslo", "Bergen", "Oslo", "Hamar", "Oslo", "Bergen"].iter().enumerate() {
+    for (i, city) in ["Oslo", "Bergen", "Oslo", "Hamar", "Oslo", "Bergen"]
+        .iter()
+        .enumerate()
+    {
         insert(&db, &[(7, "1.00", city, &format!("10:{i:02}:00"))]);
     }
     let expected = db.rows(hop);
     assert!(!expected.is_empty());
-    let reached = |rows: &BTreeMap<String, i64>| rows.keys().cloned().collect::<Vec<_>>() == expected;
+    let reached =
+        |rows: &BTreeMap<String, i64>| rows.keys().cloned().collect::<Vec<_>>() == expected;
     db.follow(&mut subscription, &mut rows, &reached);
     db.follow(&mut second, &mut others, &reached);
     drop((subscription, second));
-    assert!(db.views.metrics().is_empty(), "a query ends with its last subscriber");
+    assert!(
+        db.views.metrics().is_empty(),
+        "a query ends with its last subscriber"
+    );
     db.close();
 }
 
@@ -226,16 +277,27 @@ fn sessions_of_the_users_statement_are_pushed_as_they_merge() {
     let sql = "SELECT user_id, SESSION_START() as session_start, SESSION_END() as session_end, COUNT(*) as page_views, COLLECT_LIST(page_url) as visited_pages FROM page_views WINDOW SESSION GROUP BY user_id HAVING COUNT(*) > 10";
     let mut subscription = db.subscribe(&format!("{sql} EMIT CHANGES;"));
     let mut rows = BTreeMap::new();
-    let view = |minute: usize| format!("(1, '/p{minute}', TIMESTAMP '2026-01-01 {:02}:{:02}:00')", minute / 60, minute % 60);
+    let view = |minute: usize| {
+        format!(
+            "(1, '/p{minute}', TIMESTAMP '2026-01-01 {:02}:{:02}:00')",
+            minute / 60,
+            minute % 60
+        )
+    };
     // Two sessions of six views an hour apart, then one in between that bridges them.
     let apart: Vec<String> = (0..6).chain(60..66).map(view).collect();
-    db.run(&format!("INSERT INTO page_views VALUES {}", apart.join(", ")));
+    db.run(&format!(
+        "INSERT INTO page_views VALUES {}",
+        apart.join(", ")
+    ));
     assert!(db.rows(sql).is_empty());
     db.run(&format!("INSERT INTO page_views VALUES {}", view(33)));
     let expected = db.rows(sql);
     assert_eq!(expected.len(), 1);
     assert!(expected[0].contains("|13|[/p0, /p1,"), "{expected:?}");
-    db.follow(&mut subscription, &mut rows, &|rows| rows.keys().cloned().collect::<Vec<_>>() == expected);
+    db.follow(&mut subscription, &mut rows, &|rows| {
+        rows.keys().cloned().collect::<Vec<_>>() == expected
+    });
     db.close();
 }
 
@@ -248,7 +310,13 @@ fn a_commit_costs_its_rows_however_long_the_history() {
     let read = |db: &Db| db.views.metrics()[0].rows;
     let mut all = 0;
     for round in 0..100 {
-        insert(&db, &[(round, "1.00", "Oslo", "10:00:00"), (round, "2.00", "Bergen", "11:00:00")]);
+        insert(
+            &db,
+            &[
+                (round, "1.00", "Oslo", "10:00:00"),
+                (round, "2.00", "Bergen", "11:00:00"),
+            ],
+        );
         all += 2;
         // The read waits for the view to have reached the commit.
         assert_eq!(db.rows("SELECT COUNT(*) FROM by_city"), ["2"]);
@@ -263,12 +331,26 @@ fn a_view_of_rows_keeps_no_state_and_pushes_what_is_new() {
     let db = Db::open(dir.path());
     db.run(PURCHASES);
     db.run("CREATE MATERIALIZED VIEW big AS SELECT city, amount FROM purchases WHERE amount > 5");
-    insert(&db, &[(1, "10.50", "Oslo", "10:00:01"), (2, "0.25", "Bergen", "10:00:02")]);
+    insert(
+        &db,
+        &[
+            (1, "10.50", "Oslo", "10:00:01"),
+            (2, "0.25", "Bergen", "10:00:02"),
+        ],
+    );
     assert_eq!(db.rows("SELECT * FROM big"), ["Oslo|10.50"]);
     let mut subscription = db.views.subscribe("default", "big", false).unwrap();
     let mut rows = BTreeMap::new();
-    insert(&db, &[(1, "6.00", "Hamar", "10:00:03"), (2, "1.25", "Hamar", "10:00:04")]);
-    db.follow(&mut subscription, &mut rows, &|rows| rows.contains_key("Hamar|6.00"));
+    insert(
+        &db,
+        &[
+            (1, "6.00", "Hamar", "10:00:03"),
+            (2, "1.25", "Hamar", "10:00:04"),
+        ],
+    );
+    db.follow(&mut subscription, &mut rows, &|rows| {
+        rows.contains_key("Hamar|6.00")
+    });
     assert_eq!(rows.len(), 1);
     db.close();
 }
@@ -278,7 +360,8 @@ fn a_final_subscriber_gets_each_window_once_when_it_closes() {
     let dir = tempfile::tempdir().unwrap();
     let db = Db::open(dir.path());
     db.run(PURCHASES);
-    let sql = "SELECT city, COUNT(*) AS n FROM purchases WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY city";
+    let sql =
+        "SELECT city, COUNT(*) AS n FROM purchases WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY city";
     let mut subscription = db.subscribe(&format!("{sql} EMIT FINAL"));
     insert(&db, &[(1, "1.00", "Oslo", "10:00:01")]);
     insert(&db, &[(1, "1.00", "Oslo", "10:00:50")]);

@@ -146,7 +146,8 @@ impl Worker {
                 Some(message) => self.guarded(message),
                 None => {}
             }
-            if self.dirty && !self.subscribers.is_empty() && self.last_emit.elapsed() >= EMIT_EVERY {
+            if self.dirty && !self.subscribers.is_empty() && self.last_emit.elapsed() >= EMIT_EVERY
+            {
                 self.emit_guarded();
             }
             if self.tap.overrun.load(Ordering::Relaxed) && self.queue.is_empty() {
@@ -200,7 +201,9 @@ impl Worker {
             Message::Commit(commit) => self.tap.taken(size(&commit)),
             Message::Read(_, reply) => {
                 // Whoever asked may be gone.
-                let _ = reply.send(Err(QueryError::Exec(format!("the view has stopped: {reason}"))));
+                let _ = reply.send(Err(QueryError::Exec(format!(
+                    "the view has stopped: {reason}"
+                ))));
             }
             Message::Subscribe(outbox, ..) => outbox.close(reason),
             _ => {}
@@ -341,7 +344,12 @@ impl Worker {
         }
     }
 
-    fn subscribe(&mut self, outbox: Arc<Outbox>, finals: bool, lsn: Lsn) -> Result<(), StreamError> {
+    fn subscribe(
+        &mut self,
+        outbox: Arc<Outbox>,
+        finals: bool,
+        lsn: Lsn,
+    ) -> Result<(), StreamError> {
         // All subscribers stand at the same commit, so that one frame does for all.
         self.emit()?;
         self.lsn = self.lsn.max(lsn);
@@ -444,7 +452,9 @@ impl Worker {
         self.lsn = self.lsn.max(lsn);
         if let Some(operator) = self.state.operator() {
             let stats = operator.stats();
-            self.status.bytes.store(stats.bytes as u64, Ordering::Relaxed);
+            self.status
+                .bytes
+                .store(stats.bytes as u64, Ordering::Relaxed);
             self.status
                 .lists_cut
                 .store(stats.lists_cut as u64, Ordering::Relaxed);

@@ -1,11 +1,11 @@
 //! One aggregate's states, a slot per group, and the loops that feed them.
 
+use super::NONE;
 use super::heavy::{Distinct, Floats, Heavy, List, percentile};
 use super::number::{Extreme, FloatSum, IntSum, Moments, float_order};
 use super::order::{Entry, SeriesOrder};
 use super::sketch::Sketch;
 use super::value::Value;
-use super::NONE;
 use crate::bind::windowed::AggFunc;
 use crate::stream::StreamError;
 use crate::stream::input::{Input, Kind, Vector};
@@ -94,12 +94,7 @@ fn rows(groups: &[u32], valid: Option<&[bool]>, mut f: impl FnMut(usize, usize))
 }
 
 /// Two states of one kind, the second only read.
-fn merge_state(
-    a: SlotMut<'_>,
-    b: SlotRef<'_>,
-    func: AggFunc,
-    order: &SeriesOrder,
-) {
+fn merge_state(a: SlotMut<'_>, b: SlotRef<'_>, func: AggFunc, order: &SeriesOrder) {
     match (a, b) {
         (SlotMut::Count(a), SlotRef::Count(b)) => *a += b,
         (SlotMut::Ints(a), SlotRef::Ints(b)) => a.merge(b),
@@ -194,13 +189,11 @@ fn keep_end(slot: &mut Option<Entry>, func: AggFunc, v: Entry, order: &SeriesOrd
 impl Accumulator {
     pub fn new(arg: Argument) -> Result<Self, StreamError> {
         use AggFunc as F;
-        let refuse = |what: &str| {
-            Err(StreamError::Unsupported(format!(
-                "'{}': {what}",
-                arg.name
-            )))
-        };
-        let number = matches!(arg.kind, Kind::Int | Kind::UInt | Kind::Float | Kind::Decimal(_));
+        let refuse = |what: &str| Err(StreamError::Unsupported(format!("'{}': {what}", arg.name)));
+        let number = matches!(
+            arg.kind,
+            Kind::Int | Kind::UInt | Kind::Float | Kind::Decimal(_)
+        );
         let slots = match arg.func {
             F::CountRows | F::Count => Slots::Count(Vec::new()),
             F::CountDistinct => Slots::Distinct(Vec::new()),

@@ -59,10 +59,9 @@ impl Accumulator {
                     .collect();
                 build_array(values.iter().map(Option::as_ref), &self.arg.target)
             }
-            Slots::Values(v) => build_array(
-                at.iter().map(|g| v[*g as usize].as_ref()),
-                &self.arg.target,
-            ),
+            Slots::Values(v) => {
+                build_array(at.iter().map(|g| v[*g as usize].as_ref()), &self.arg.target)
+            }
             Slots::Ends(v) => build_array(
                 at.iter().map(|g| v[*g as usize].as_ref().map(|e| &e.value)),
                 &self.arg.target,
@@ -168,10 +167,7 @@ impl Accumulator {
                 self.arg.name, self.arg.target
             )));
         };
-        let lengths: Vec<usize> = at
-            .iter()
-            .map(|g| v[*g as usize].values().count())
-            .collect();
+        let lengths: Vec<usize> = at.iter().map(|g| v[*g as usize].values().count()).collect();
         let values = build_array(
             at.iter().flat_map(|g| v[*g as usize].values()).map(Some),
             field.data_type(),

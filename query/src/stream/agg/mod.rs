@@ -12,12 +12,11 @@ mod sketch;
 mod value;
 
 pub(crate) use accumulator::{Accumulator, Argument};
-pub(crate) use order::SeriesOrder;
 pub use heavy::LIST_CAP;
 pub use number::FloatSum;
+pub(crate) use order::SeriesOrder;
 pub use sketch::Sketch;
 pub(crate) use value::{Value, build_array};
-
 
 /// The group id of a row that belongs to no group: it was filtered out.
 pub(crate) const NONE: u32 = u32::MAX;

@@ -129,7 +129,9 @@ impl Sketch {
             counts.insert(bucket, n);
         }
         if min.is_nan() || max.is_nan() || min.total_cmp(&max).is_gt() {
-            return Err(crate::stream::StreamError::State("a sketch's ends are not in order"));
+            return Err(crate::stream::StreamError::State(
+                "a sketch's ends are not in order",
+            ));
         }
         Ok(Sketch {
             counts,

@@ -17,7 +17,12 @@ fn lines(batch: &RecordBatch) -> Vec<String> {
             let cells: Vec<String> = batch
                 .columns()
                 .iter()
-                .map(|c| ArrayFormatter::try_new(c, &options).unwrap().value(row).to_string())
+                .map(|c| {
+                    ArrayFormatter::try_new(c, &options)
+                        .unwrap()
+                        .value(row)
+                        .to_string()
+                })
                 .collect();
             cells.join("|")
         })
@@ -27,7 +32,9 @@ fn lines(batch: &RecordBatch) -> Vec<String> {
 /// Applies changes to a multiset of rows, as a subscriber would.
 fn apply(rows: &mut BTreeMap<String, usize>, changes: &Changes) {
     for line in lines(&changes.retract) {
-        let n = rows.get_mut(&line).unwrap_or_else(|| panic!("an absent row is retracted: {line}"));
+        let n = rows
+            .get_mut(&line)
+            .unwrap_or_else(|| panic!("an absent row is retracted: {line}"));
         *n -= 1;
         if *n == 0 {
             rows.remove(&line);
@@ -42,8 +49,15 @@ fn apply(rows: &mut BTreeMap<String, usize>, changes: &Changes) {
 fn changes_carry_a_subscriber_from_one_state_to_the_next() {
     let windows = [
         WindowSpec::None,
-        WindowSpec::Tumbling { size: 60, offset: 0 },
-        WindowSpec::Hopping { size: 90, advance: 30, offset: 0 },
+        WindowSpec::Tumbling {
+            size: 60,
+            offset: 0,
+        },
+        WindowSpec::Hopping {
+            size: 90,
+            advance: 30,
+            offset: 0,
+        },
         WindowSpec::Session { gap: 15 },
     ];
     for seed in 0..40 {
@@ -89,15 +103,29 @@ fn counting(window: WindowSpec) -> Operator {
 }
 
 fn at(time: i64) -> Event {
-    Event { time, host: 0, city: None, count: None, amount: None, load: None }
+    Event {
+        time,
+        host: 0,
+        city: None,
+        count: None,
+        amount: None,
+        load: None,
+    }
 }
 
 #[test]
 fn a_window_is_handed_out_once_when_the_watermark_reaches_its_end() {
     for window in [
-        WindowSpec::Tumbling { size: 10, offset: 0 },
+        WindowSpec::Tumbling {
+            size: 10,
+            offset: 0,
+        },
         WindowSpec::Session { gap: 4 },
-        WindowSpec::Hopping { size: 10, advance: 5, offset: 0 },
+        WindowSpec::Hopping {
+            size: 10,
+            advance: 5,
+            offset: 0,
+        },
     ] {
         let mut operator = counting(window);
         operator.track(true, true, i64::MIN);
@@ -116,7 +144,12 @@ fn a_window_is_handed_out_once_when_the_watermark_reaches_its_end() {
         }
         let all = operator.rows().unwrap();
         let expected = (0..all.num_rows())
-            .filter(|i| all.column(2).as_primitive::<TimestampNanosecondType>().value(*i) <= 88)
+            .filter(|i| {
+                all.column(2)
+                    .as_primitive::<TimestampNanosecondType>()
+                    .value(*i)
+                    <= 88
+            })
             .count();
         assert_eq!(seen.len(), expected, "{window:?}: {seen:?}");
         assert_eq!(operator.closed_rows(88).unwrap().num_rows(), expected);
@@ -143,11 +176,17 @@ fn a_sum_beyond_its_type_is_an_error_and_no_wrong_number() {
         data_type: DataType::Int64,
     };
     let mut operator = Operator::new(plan(query(WindowSpec::None, &[], None, vec![sum])));
-    let event = |count| Event { count: Some(count), ..at(0) };
+    let event = |count| Event {
+        count: Some(count),
+        ..at(0)
+    };
     feed(&mut operator, &[event(i64::MAX), event(1)]);
     assert!(operator.rows().unwrap_err().to_string().contains("'s'"));
     feed(&mut operator, &[event(-5)]);
     let rows = operator.rows().unwrap();
-    assert_eq!(rows.column(0).as_primitive::<Int64Type>().value(0), i64::MAX - 4);
+    assert_eq!(
+        rows.column(0).as_primitive::<Int64Type>().value(0),
+        i64::MAX - 4
+    );
     assert!(!rows.column(0).is_null(0));
 }

@@ -111,11 +111,24 @@ pub fn results(events: &[Event]) -> (Vec<String>, Vec<Option<f64>>) {
         events.len().to_string(),
         counts.len().to_string(),
         show((!counts.is_empty()).then(|| counts.iter().sum())),
-        if n > 0 { decimal(sum, 2) } else { "null".into() },
-        if n > 0 { decimal(sum * 10_000 / n, 6) } else { "null".into() },
+        if n > 0 {
+            decimal(sum, 2)
+        } else {
+            "null".into()
+        },
+        if n > 0 {
+            decimal(sum * 10_000 / n, 6)
+        } else {
+            "null".into()
+        },
         cities.iter().max().map_or("null".into(), |c| c.to_string()),
         cities.iter().collect::<BTreeSet<_>>().len().to_string(),
-        events.iter().map(|e| e.host).collect::<BTreeSet<_>>().len().to_string(),
+        events
+            .iter()
+            .map(|e| e.host)
+            .collect::<BTreeSet<_>>()
+            .len()
+            .to_string(),
         if cities.is_empty() {
             "null".into()
         } else {
@@ -124,7 +137,11 @@ pub fn results(events: &[Event]) -> (Vec<String>, Vec<Option<f64>>) {
         },
         show(ordered.iter().find_map(|e| e.count)),
         show(ordered.iter().rev().find_map(|e| e.count)),
-        events.iter().filter(|e| e.load.is_some() && e.count > Some(0)).count().to_string(),
+        events
+            .iter()
+            .filter(|e| e.load.is_some() && e.count > Some(0))
+            .count()
+            .to_string(),
     ];
     let m = loads.len() as f64;
     let total: f64 = loads.iter().sum();

@@ -15,7 +15,8 @@ const FLOATS: [usize; 6] = [5, 6, 7, 14, 15, 16];
 /// The sketch: within 0.4 %.
 const APPROXIMATE: usize = 16;
 
-pub type Rows = BTreeMap<(Vec<Option<String>>, Option<(i64, i64)>), (Vec<String>, Vec<Option<f64>>)>;
+pub type Rows =
+    BTreeMap<(Vec<Option<String>>, Option<(i64, i64)>), (Vec<String>, Vec<Option<f64>>)>;
 
 /// The rows of an operator in the model's terms.
 pub fn read(batch: &RecordBatch, keys: usize, windowed: bool) -> Rows {
@@ -31,7 +32,12 @@ pub fn read(batch: &RecordBatch, keys: usize, windowed: bool) -> Rows {
         let key = (0..keys)
             .map(|c| (!batch.column(c).is_null(row)).then(|| text(c, row)))
             .collect();
-        let at = |c: usize| batch.column(c).as_primitive::<TimestampNanosecondType>().value(row);
+        let at = |c: usize| {
+            batch
+                .column(c)
+                .as_primitive::<TimestampNanosecondType>()
+                .value(row)
+        };
         let n = batch.num_columns();
         let window = windowed.then(|| (at(n - 2), at(n - 1)));
         let (mut exact, mut floats) = (Vec::new(), Vec::new());
@@ -62,7 +68,12 @@ fn check(operator: &Operator, events: &[Event], keys: &[&str], window: WindowSpe
         let (exact, floats) = results(&events);
         let (got_exact, got_floats) = &got[&group];
         assert_eq!(got_exact, &exact, "{context}: {group:?}");
-        let scale: f64 = events.iter().filter_map(|e| e.load).map(f64::abs).sum::<f64>() + 1.0;
+        let scale: f64 = events
+            .iter()
+            .filter_map(|e| e.load)
+            .map(f64::abs)
+            .sum::<f64>()
+            + 1.0;
         for (i, (got, want)) in got_floats.iter().zip(&floats).enumerate() {
             match (got, want) {
                 (None, None) => {}
@@ -82,11 +93,26 @@ fn check(operator: &Operator, events: &[Event], keys: &[&str], window: WindowSpe
 
 const WINDOWS: [WindowSpec; 6] = [
     WindowSpec::None,
-    WindowSpec::Tumbling { size: 60, offset: 7 },
-    WindowSpec::Hopping { size: 90, advance: 60, offset: 0 },
-    WindowSpec::Hopping { size: 120, advance: 30, offset: 10 },
+    WindowSpec::Tumbling {
+        size: 60,
+        offset: 7,
+    },
+    WindowSpec::Hopping {
+        size: 90,
+        advance: 60,
+        offset: 0,
+    },
+    WindowSpec::Hopping {
+        size: 120,
+        advance: 30,
+        offset: 10,
+    },
     WindowSpec::Session { gap: 12 },
-    WindowSpec::Cumulate { step: 20, size: 100, offset: 0 },
+    WindowSpec::Cumulate {
+        step: 20,
+        size: 100,
+        offset: 0,
+    },
 ];
 
 fn reload(operator: &Operator, plan: &Arc<Plan>) -> Operator {
@@ -114,7 +140,8 @@ fn rows_are_those_of_the_model_whatever_the_order_the_batches_and_the_restarts()
     for seed in 0..60 {
         let mut random = Random(seed);
         let window = WINDOWS[seed as usize % WINDOWS.len()];
-        let keys: &[&str] = [&["host"][..], &["city"], &["city", "count"], &[]][random.below(4) as usize];
+        let keys: &[&str] =
+            [&["host"][..], &["city"], &["city", "count"], &[]][random.below(4) as usize];
         let filter = (random.below(3) == 0).then(|| col("count").gt(lit(-2i64)));
         let filtered = filter.is_some();
         let plan = plan(query(window, keys, filter, aggregates()));
@@ -147,7 +174,10 @@ fn a_damaged_state_is_refused_and_never_panics() {
     feed(&mut operator, &events);
     let state = operator.save();
     for cut in 0..state.len() {
-        assert!(Operator::load(plan.clone(), &state[..cut], &Hosts).is_err(), "cut at {cut}");
+        assert!(
+            Operator::load(plan.clone(), &state[..cut], &Hosts).is_err(),
+            "cut at {cut}"
+        );
     }
     for i in 0..state.len() {
         let mut bad = state.clone();

@@ -7,10 +7,10 @@ use arrow::datatypes::{DataType as Arrow, Field, Schema as ArrowSchema};
 use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::{Expr, lit};
 use std::sync::Arc;
+use tsdb::TagColumn;
 use tsdb::types::{
     Batch, Column as Stored, ColumnBuilder, ColumnDef, ColumnId, DataType, Role, Schema, StreamId,
 };
-use tsdb::TagColumn;
 
 /// One event.
 #[derive(Clone, Debug)]
