@@ -374,3 +374,38 @@ fn a_final_subscriber_gets_each_window_once_when_it_closes() {
     assert!(line.starts_with("Oslo|2|") && *n == 1, "{rows:?}");
     db.close();
 }
+
+#[test]
+fn a_row_later_than_the_lateness_is_repaired_from_history() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path());
+    db.run("CREATE STREAM hits (page STRING, user_id BIGINT, timestamp TIMESTAMP) WITH (lateness = '1 minute')");
+    for window in ["TUMBLING (SIZE 1 MINUTE)", "SESSION (20 SECONDS)"] {
+        let sql = format!(
+            "SELECT page, COUNT(DISTINCT user_id) AS users, PERCENTILE(user_id, 0.5) AS mid, COLLECT_LIST(user_id) AS all_users FROM hits WINDOW {window} GROUP BY page"
+        );
+        let name = format!("users_{}", window.len());
+        db.run(&format!("CREATE MATERIALIZED VIEW {name} AS {sql}"));
+        let mut subscription = db.subscribe(&format!("{sql} EMIT CHANGES"));
+        let hit = |user: i64, at: &str| {
+            db.run(&format!(
+                "INSERT INTO hits VALUES ('a', {user}, TIMESTAMP '2026-01-01 {at}')"
+            ));
+        };
+        hit(1, "10:00:01");
+        hit(2, "10:00:02");
+        // Far ahead: the first window is past its lateness, and its sets are dropped.
+        hit(1, "11:00:00");
+        hit(1, "11:00:01");
+        hit(3, "10:00:03");
+        hit(2, "10:00:04");
+        let expected = db.rows(&sql);
+        assert!(expected.iter().any(|l| l.contains("a|3|")), "{expected:?}");
+        assert_eq!(db.rows(&format!("SELECT * FROM {name}")), expected);
+        let mut rows = BTreeMap::new();
+        db.follow(&mut subscription, &mut rows, &|rows| {
+            rows.keys().cloned().collect::<Vec<_>>() == expected
+        });
+    }
+    db.close();
+}
