@@ -1,18 +1,22 @@
 //! Continuous views: one worker thread per view follows the log.
 //!
-//! The map: [`runtime`] creates, restores and drops views; [`hub`] hands each commit to the views over its streams;
+//! The map: [`runtime`] restores views and starts their workers; [`catalog`] creates, reads and drops them;
+//! [`sharing`] lets queries subscribe; [`hub`] hands each commit to the views over its streams;
 //! [`worker`] is the thread of one view and owns its state; [`state`] is what a view computes; [`subscription`] carries
 //! changes to whoever subscribed; [`checkpoint`] and [`definition`] are the two durable forms.
 //!
 //! What must hold: whatever is sent to a worker is sent under the engine's apply lock, so a read, a repair or a new
 //! view stands exactly between two commits, and a view at LSN n is its query over the rows visible at n.
 
+mod catalog;
 mod checkpoint;
 mod definition;
 mod hub;
 mod runtime;
+mod sharing;
 mod state;
 mod subscription;
+mod ticker;
 mod worker;
 
 #[cfg(test)]

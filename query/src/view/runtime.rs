@@ -3,30 +3,25 @@
 use super::checkpoint::Checkpoint;
 use super::definition::{Definition, fnv};
 use super::hub::{Hub, Tap};
-use super::state::{Program, State, read_rows};
-use super::subscription::{Outbox, Subscription};
+use super::state::{Program, State};
 use super::worker::{Message, Saving, Snap, Status, Worker};
 use crate::bind::windowed::ContinuousQuery;
-use crate::engine::{QueryEngine, Session, ViewInfo, Views};
+use crate::engine::{QueryEngine, Session, ViewInfo};
 use crate::error::QueryError;
 use crate::stream::StreamError;
-use crate::stream::watermark::IDLE_NS;
-use arrow::record_batch::RecordBatch;
 use crossbeam::channel::unbounded;
-use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use query_lang::ast::{Emit, StatementKind};
+use query_lang::ast::StatementKind;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use std::time::Instant;
 use tsdb::types::Lsn;
-use tsdb::{Engine, Object, Request, Snapshot, Stream};
+use tsdb::{Engine, Object, Stream};
 
 /// The kind of views in the catalog.
-const KIND: &str = "view";
+pub(super) const KIND: &str = "view";
 
 /// How one view fares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,22 +42,22 @@ pub struct ViewMetrics {
 
 /// A view and its worker.
 #[derive(Debug)]
-struct View {
-    db: String,
-    name: String,
-    query: Arc<ContinuousQuery>,
-    program: Program,
-    stream: StreamRef,
-    sql: String,
-    epoch: u64,
-    tap: Arc<Tap>,
-    status: Arc<Status>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+pub(super) struct View {
+    pub(super) db: String,
+    pub(super) name: String,
+    pub(super) query: Arc<ContinuousQuery>,
+    pub(super) program: Program,
+    pub(super) stream: StreamRef,
+    pub(super) sql: String,
+    pub(super) epoch: u64,
+    pub(super) tap: Arc<Tap>,
+    pub(super) status: Arc<Status>,
+    pub(super) thread: Mutex<Option<JoinHandle<()>>>,
     /// Subscriptions, of a query that lives only as long as they do.
-    leases: Mutex<usize>,
+    pub(super) leases: Mutex<usize>,
 }
 
-struct StreamRef(Arc<Stream>);
+pub(super) struct StreamRef(pub Arc<Stream>);
 
 impl std::fmt::Debug for StreamRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -71,17 +66,17 @@ impl std::fmt::Debug for StreamRef {
 }
 
 #[derive(Default)]
-struct Registry {
-    named: BTreeMap<(String, String), Arc<View>>,
+pub(super) struct Registry {
+    pub(super) named: BTreeMap<(String, String), Arc<View>>,
     /// Queries that subscribe, by their plan.
-    shared: BTreeMap<String, Arc<View>>,
+    pub(super) shared: BTreeMap<String, Arc<View>>,
     /// Views whose definitions can't be run: why.
-    broken: BTreeMap<(String, String), String>,
+    pub(super) broken: BTreeMap<(String, String), String>,
 }
 
 impl Registry {
     /// One more subscription of a shared query, if there is one.
-    fn lease(&self, key: &str) -> Option<Arc<View>> {
+    pub(super) fn lease(&self, key: &str) -> Option<Arc<View>> {
         let view = self.shared.get(key)?;
         *view.leases.lock() += 1;
         Some(view.clone())
@@ -91,8 +86,8 @@ impl Registry {
 /// Keeps a shared query alive.
 #[derive(Debug)]
 pub(super) struct Lease {
-    runtime: Weak<ViewRuntime>,
-    key: Option<String>,
+    pub(super) runtime: Weak<ViewRuntime>,
+    pub(super) key: Option<String>,
 }
 
 impl Drop for Lease {
@@ -105,12 +100,12 @@ impl Drop for Lease {
 
 /// Keeps all views of an engine. Locks are taken in this order: the engine's apply lock, the registry, the hub's taps.
 pub struct ViewRuntime {
-    engine: Engine,
-    hub: Arc<Hub>,
-    registry: Mutex<Registry>,
-    closing: Arc<AtomicBool>,
-    ticker: Mutex<Option<JoinHandle<()>>>,
-    this: Weak<ViewRuntime>,
+    pub(super) engine: Engine,
+    pub(super) hub: Arc<Hub>,
+    pub(super) registry: Mutex<Registry>,
+    pub(super) closing: Arc<AtomicBool>,
+    pub(super) ticker: Mutex<Option<JoinHandle<()>>>,
+    pub(super) this: Weak<ViewRuntime>,
 }
 
 impl std::fmt::Debug for ViewRuntime {
@@ -120,14 +115,14 @@ impl std::fmt::Debug for ViewRuntime {
 }
 
 /// What a worker starts from.
-enum Start {
+pub(super) enum Start {
     /// All rows of a snapshot.
     History,
     /// A checkpoint and the commits since.
     Replay(Box<Checkpoint>, Vec<Arc<tsdb::Commit>>),
 }
 
-fn exec(e: StreamError) -> QueryError {
+pub(super) fn exec(e: StreamError) -> QueryError {
     match e {
         StreamError::Unsupported(message) => QueryError::Exec(message),
         other => QueryError::Exec(other.to_string()),
@@ -223,7 +218,7 @@ impl ViewRuntime {
 
     /// Starts a worker. Its tap is not in the hub yet.
     #[allow(clippy::too_many_arguments)]
-    fn start(
+    pub(super) fn start(
         &self,
         db: &str,
         name: &str,
@@ -304,7 +299,7 @@ impl ViewRuntime {
     }
 
     /// Lets a view follow the log, from a snapshot of all history on.
-    fn follow(&self, view: &View) {
+    pub(super) fn follow(&self, view: &View) {
         let wall_ns = self.engine.clock().wall_ns();
         self.engine.barrier(|snapshot| {
             view.tap
@@ -314,7 +309,7 @@ impl ViewRuntime {
     }
 
     /// Ends a view's worker; `save` makes it write its state first.
-    fn end(&self, view: &View, save: bool, reason: &'static str) {
+    pub(super) fn end(&self, view: &View, save: bool, reason: &'static str) {
         self.engine.barrier(|snapshot| {
             self.hub.taps.write().retain(|t| !Arc::ptr_eq(t, &view.tap));
             let lsn = save.then(|| snapshot.lsn());
@@ -328,105 +323,7 @@ impl ViewRuntime {
         }
     }
 
-    /// Subscribes to a view: its changes, or with `finals` its windows as they close.
-    ///
-    /// # Errors
-    /// [`QueryError::Conflict`] when there is no such view.
-    pub fn subscribe(
-        &self,
-        db: &str,
-        name: &str,
-        finals: bool,
-    ) -> Result<Subscription, QueryError> {
-        let view = self.view(db, name).ok_or_else(|| QueryError::NotFound {
-            message: format!("there is no view \"{name}\""),
-            line: 1,
-            column: 1,
-            hint: None,
-        })?;
-        Ok(self.attach(&view, finals, None))
-    }
-
-    /// Subscribes to a query. Equal queries share their work, which ends with the last subscription.
-    ///
-    /// # Errors
-    /// When the query can't be kept up to date.
-    pub fn subscribe_query(
-        &self,
-        mut query: ContinuousQuery,
-        sql: &str,
-    ) -> Result<Subscription, QueryError> {
-        let emit = match &mut query {
-            ContinuousQuery::Aggregate(q) => q.emit.take(),
-            ContinuousQuery::Rows(q) => q.emit.take(),
-        };
-        let finals = emit == Some(Emit::Final) && matches!(query, ContinuousQuery::Aggregate(_));
-        let key = format!("{query:?}");
-        let leased = self.registry.lock().lease(&key);
-        let view = match leased {
-            Some(view) => view,
-            None => self.share(&key, query, sql)?,
-        };
-        Ok(self.attach(&view, finals, Some(key)))
-    }
-
-    /// Starts a query that subscriptions share, and takes the first lease on it.
-    fn share(&self, key: &str, query: ContinuousQuery, sql: &str) -> Result<Arc<View>, QueryError> {
-        let definition = Definition::new(self.new_epoch(), sql, query.output());
-        let db = query.source().db.clone();
-        let view = self.start(&db, sql, query, &definition, Start::History, false, None)?;
-        self.follow(&view);
-        let mut registry = self.registry.lock();
-        let first = registry.lease(key);
-        if let Some(first) = first {
-            // Another subscriber was faster.
-            drop(registry);
-            self.end(&view, false, "not needed");
-            return Ok(first);
-        }
-        *view.leases.lock() = 1;
-        registry.shared.insert(key.to_string(), view.clone());
-        Ok(view)
-    }
-
-    fn attach(&self, view: &Arc<View>, finals: bool, key: Option<String>) -> Subscription {
-        let outbox = Arc::new(Outbox::default());
-        self.engine.barrier(|snapshot| {
-            view.tap
-                .send(Message::Subscribe(outbox.clone(), finals, snapshot.lsn()));
-        });
-        Subscription {
-            columns: view.program.output().clone(),
-            epoch: view.epoch,
-            outbox,
-            tap: view.tap.clone(),
-            asked: false,
-            _lease: Lease {
-                runtime: self.this.clone(),
-                key,
-            },
-        }
-    }
-
-    /// One subscription of a shared query has ended.
-    fn release(&self, key: &str) {
-        let mut registry = self.registry.lock();
-        let Some(view) = registry.shared.get(key).cloned() else {
-            return;
-        };
-        let last = {
-            let mut leases = view.leases.lock();
-            *leases = leases.saturating_sub(1);
-            *leases == 0
-        };
-        if last {
-            registry.shared.remove(key);
-            self.hub.taps.write().retain(|t| !Arc::ptr_eq(t, &view.tap));
-            view.tap.send(Message::Stop(None, "no subscriber is left"));
-        }
-    }
-
-    fn view(&self, db: &str, name: &str) -> Option<Arc<View>> {
+    pub(super) fn view(&self, db: &str, name: &str) -> Option<Arc<View>> {
         let key = (db.to_string(), name.to_string());
         self.registry.lock().named.get(&key).cloned()
     }
@@ -477,49 +374,18 @@ impl ViewRuntime {
     }
 
     /// A number that no earlier definition has had: the time, which is all that must differ.
-    fn new_epoch(&self) -> u64 {
+    pub(super) fn new_epoch(&self) -> u64 {
         self.engine.clock().wall_ns() as u64
-    }
-
-    /// Logs a tick when somebody waits for windows of an idle stream to close.
-    fn start_ticker(&self) -> Result<(), QueryError> {
-        let (engine, hub, closing) = (self.engine.clone(), self.hub.clone(), self.closing.clone());
-        let run = move || {
-            let mut ticked = i64::MIN;
-            while !closing.load(Ordering::Relaxed) {
-                std::thread::park_timeout(Duration::from_secs(1));
-                let now = engine.clock().wall_ns();
-                let idle = |since: i64| since != i64::MIN && now.saturating_sub(since) >= IDLE_NS;
-                let due = hub.taps.read().iter().any(|t| {
-                    t.awaits_close.load(Ordering::Relaxed)
-                        && idle(t.last_rows.load(Ordering::Relaxed))
-                });
-                if due && (ticked == i64::MIN || idle(ticked)) && !closing.load(Ordering::Relaxed) {
-                    ticked = now;
-                    let tick = Request {
-                        tick: true,
-                        ..Request::default()
-                    };
-                    engine.submit(tick, Box::new(|_| {}));
-                }
-            }
-        };
-        let thread = std::thread::Builder::new()
-            .name("ticker".into())
-            .spawn(run)
-            .map_err(|e| QueryError::Internal(format!("start the ticker: {e}")))?;
-        *self.ticker.lock() = Some(thread);
-        Ok(())
     }
 }
 
 /// Names a view's files.
-fn view_id(db: &str, name: &str) -> u64 {
+pub(super) fn view_id(db: &str, name: &str) -> u64 {
     fnv(format!("{db}\0{name}").as_bytes())
 }
 
 impl View {
-    fn info(&self) -> ViewInfo {
+    pub(super) fn info(&self) -> ViewInfo {
         let status = &self.status;
         let stopped = status.stopped.lock().clone();
         ViewInfo {
@@ -536,127 +402,5 @@ impl View {
             rows: status.groups.load(Ordering::Relaxed),
             watermark: Some(status.watermark.load(Ordering::Relaxed)).filter(|w| *w != i64::MIN),
         }
-    }
-}
-
-impl Views for ViewRuntime {
-    fn list(&self) -> Vec<ViewInfo> {
-        self.registry
-            .lock()
-            .named
-            .values()
-            .map(|v| v.info())
-            .collect()
-    }
-
-    fn get(&self, db: &str, name: &str) -> Option<ViewInfo> {
-        self.view(db, name).map(|v| v.info())
-    }
-
-    fn create(
-        &self,
-        db: &str,
-        name: &str,
-        query: ContinuousQuery,
-        sql: &str,
-        replace: bool,
-    ) -> Result<(), QueryError> {
-        if self.view(db, name).is_some() && !replace {
-            return Err(QueryError::Conflict(format!(
-                "view \"{name}\" exists already"
-            )));
-        }
-        let definition = Definition::new(self.new_epoch(), sql, query.output());
-        let (ready, caught_up) = mpsc::channel();
-        let view = self.start(
-            db,
-            name,
-            query,
-            &definition,
-            Start::History,
-            true,
-            Some(ready),
-        )?;
-        self.follow(&view);
-        let outcome = caught_up
-            .recv()
-            .map_err(|_| QueryError::Internal("a view's thread has ended".to_string()))
-            .and_then(|r| r.map_err(exec));
-        if let Err(e) = outcome {
-            self.end(&view, false, "the view could not be built");
-            return Err(e);
-        }
-        let key = (db.to_string(), name.to_string());
-        let old = {
-            let mut registry = self.registry.lock();
-            if !replace && registry.named.contains_key(&key) {
-                drop(registry);
-                self.end(&view, false, "another view has taken the name");
-                return Err(QueryError::Conflict(format!(
-                    "view \"{name}\" exists already"
-                )));
-            }
-            registry.broken.remove(&key);
-            self.engine.catalog().put_object(Object {
-                kind: KIND.to_string(),
-                db: db.to_string(),
-                name: name.to_string(),
-                payload: definition.encode(),
-            });
-            registry.named.insert(key, view)
-        };
-        if let Some(old) = old {
-            self.end(&old, false, "the view has been redefined");
-        }
-        Ok(())
-    }
-
-    fn drop_view(&self, db: &str, name: &str) -> Result<bool, QueryError> {
-        let key = (db.to_string(), name.to_string());
-        let (view, broken) = {
-            let mut registry = self.registry.lock();
-            let found = (registry.named.remove(&key), registry.broken.remove(&key));
-            if found.0.is_some() || found.1.is_some() {
-                self.engine.catalog().drop_object(KIND, db, name);
-            }
-            found
-        };
-        if let Some(view) = &view {
-            self.end(view, false, "the view has been dropped");
-        }
-        if view.is_some() || broken.is_some() {
-            self.engine.hold_wal(&format!("view {db}.{name}"), None);
-            if let Err(error) = Checkpoint::remove_all(self.engine.disk(), view_id(db, name)) {
-                tracing::warn!(%error, "a dropped view's saved state could not be removed");
-            }
-        }
-        Ok(view.is_some() || broken.is_some())
-    }
-
-    fn ask(
-        &self,
-        db: &str,
-        name: &str,
-        snapshot: &Snapshot,
-    ) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>> {
-        let Some(view) = self.view(db, name) else {
-            let e = QueryError::Conflict(format!("view \"{name}\" has just been dropped"));
-            return Box::pin(std::future::ready(Err(e)));
-        };
-        if let Program::Rows(plan) = &view.program {
-            let (plan, snapshot) = (plan.clone(), snapshot.clone());
-            return Box::pin(
-                async move { read_rows(&plan, &view.stream.0, &snapshot).map_err(exec) },
-            );
-        }
-        let (reply, answer) = oneshot::channel();
-        let snapshot = Box::new(Snap(snapshot.clone()));
-        view.tap.send_read(Message::Read(snapshot, reply));
-        Box::pin(async move {
-            let rows = answer
-                .await
-                .map_err(|_| QueryError::Exec("the view has been dropped".to_string()))??;
-            Ok(vec![rows])
-        })
     }
 }
