@@ -45,13 +45,3 @@ want_status 200 'a gzip body'
 want_value "SELECT count(*) AS n FROM curl_orders WHERE city = 'Kyiv'" 1000
 
 # The same request again under its key is answered from the log; another body under it is refused.
-body_one='{"id":7000,"amount":1,"city":"Lima","ts":"2024-01-03T00:00:00Z"}'
-for try in first second; do
-    request -X POST "$TIDEMILL_URL/api/v1/ingest/curl_orders" -H 'Content-Type: application/json' \
-        -H 'Idempotency-Key: curl-1' --data-binary "$body_one"
-    want_status 200 "the $try request under one key"
-done
-want_value "SELECT count(*) AS n FROM curl_orders WHERE city = 'Lima'" 1
-request -X POST "$TIDEMILL_URL/api/v1/ingest/curl_orders" -H 'Content-Type: application/json' \
-    -H 'Idempotency-Key: curl-1' --data-binary '{"id":7001,"amount":1,"city":"Lima","ts":"2024-01-03T00:00:00Z"}'
-want_status 422 'another body under a used key'
