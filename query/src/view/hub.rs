@@ -46,9 +46,13 @@ impl Tap {
         }
     }
 
-    /// Sends a message; a worker that has ended needs none.
+    /// Sends a message. A worker that has ended needs none, but a subscriber must not wait for it.
     pub fn send(&self, message: Message) {
-        let _ = self.sender.send(message);
+        if let Err(unsent) = self.sender.send(message)
+            && let Message::Subscribe(outbox, ..) = unsent.0
+        {
+            outbox.close("the view has ended");
+        }
     }
 
     /// Sends a read, ahead of the queue if the view lags.

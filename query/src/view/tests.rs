@@ -409,3 +409,23 @@ fn a_row_later_than_the_lateness_is_repaired_from_history() {
     }
     db.close();
 }
+
+#[test]
+fn dropping_a_view_closes_its_subscriptions() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path());
+    db.run(PURCHASES);
+    db.run(&format!("CREATE MATERIALIZED VIEW by_city AS {BY_CITY}"));
+    let mut subscription = db.views.subscribe("default", "by_city", false).unwrap();
+    db.run("DROP VIEW by_city");
+    let mut frames = Vec::new();
+    while let Some(frame) = db.runtime.block_on(subscription.next()) {
+        frames.push(frame);
+    }
+    assert!(
+        matches!(frames.last().map(AsRef::as_ref), Some(Frame::Closed { .. })),
+        "{frames:?}"
+    );
+    assert!(db.views.subscribe("default", "by_city", false).is_err());
+    db.close();
+}

@@ -499,5 +499,8 @@ impl Worker {
         for (outbox, _) in self.subscribers.drain(..) {
             outbox.close(reason);
         }
+        while let Ok(message) = self.queue.try_recv() {
+            self.refuse(message, reason);
+        }
     }
 }
