@@ -43,5 +43,3 @@ request -X POST "$TIDEMILL_URL/api/v1/ingest/curl_orders" -H 'Content-Type: appl
     -H 'Content-Encoding: gzip' --data-binary "@$CASE_TMP/zip"
 want_status 200 'a gzip body'
 want_value "SELECT count(*) AS n FROM curl_orders WHERE city = 'Kyiv'" 1000
-
-# The same request again under its key is answered from the log; another body under it is refused.
