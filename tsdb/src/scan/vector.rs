@@ -61,6 +61,36 @@ impl Vector {
         }
     }
 
+    /// Widens the chosen rows of a column, in that order.
+    #[must_use]
+    pub fn from_rows(column: &Column, rows: &[u32], data_type: DataType) -> Vector {
+        let at = rows.iter().map(|r| *r as usize);
+        let values = match (&column.values, data_type) {
+            (_, DataType::Decimal { .. }) => {
+                VectorValues::Int128(at.map(|i| column.i128_at(i)).collect())
+            }
+            (Values::Float(_), _) => VectorValues::Float(at.map(|i| column.f64_at(i)).collect()),
+            (Values::Str { .. }, _) => {
+                let (mut offsets, mut data) = (vec![0], Vec::new());
+                for i in at {
+                    data.extend_from_slice(column.str_at(i));
+                    // Rows are chosen once each, so they take no more than the column, whose offsets fit.
+                    offsets.push(data.len() as i32);
+                }
+                VectorValues::Str { offsets, data }
+            }
+            _ => VectorValues::Int(at.map(|i| column.i64_at(i)).collect()),
+        };
+        let validity = column.validity.is_some().then(|| {
+            let mut bits = vec![0u8; rows.len().div_ceil(8)];
+            for (i, r) in rows.iter().enumerate() {
+                bits[i / 8] |= u8::from(column.is_valid(*r as usize)) << (i % 8);
+            }
+            bits
+        });
+        Vector { values, validity }
+    }
+
     /// Whether row `i` has a value.
     #[inline]
     #[must_use]

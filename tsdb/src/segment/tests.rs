@@ -180,6 +180,10 @@ proptest! {
             read(&scan.unwrap()).unwrap()
         };
         prop_assert_eq!(scan(&narrow), expect(&exact));
+        // The head admits the same rows, in log order.
+        let logged: Vec<Row> = rows.iter().filter(keep).cloned().collect();
+        let memory = Scan::new(&stream, &stream.schema(), narrow.clone(), &[], batches.clone().into_iter());
+        prop_assert_eq!(read(&memory.unwrap()).unwrap(), expect(&logged));
         narrow.prune = vec![ZonePredicate { column: ColumnId(1), op: ZoneOp::Gt, value: ZoneValue::Int(above) }];
         let found = scan(&narrow);
         let must: Vec<Row> = exact.into_iter().filter(|r| r.int.is_some_and(|v| v > above)).collect();
