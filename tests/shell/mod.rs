@@ -4,7 +4,7 @@
 
 pub mod process;
 
-use process::{Listening, shell, signal, sql};
+use process::{Listening, Watchdog, shell, signal, sql};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -188,6 +188,7 @@ fn a_continuous_query_shows_changes_until_it_is_interrupted() {
     assert!(made.status.success(), "{}", told(&made));
     let query = "SELECT city, COUNT(*) AS n FROM s GROUP BY city EMIT CHANGES";
     let mut child = shell(&server.url, &["-c", query]);
+    let _watchdog = Watchdog::over(vec![server.id(), child.id()], 30);
     let mut lines = BufReader::new(child.stdout.take().unwrap())
         .lines()
         .map(Result::unwrap);

@@ -57,6 +57,11 @@ impl Listening {
         }
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Runs a script in the shell.
     pub fn sql(&self, script: &str) -> Output {
         sql(&self.url, &["-c", script], "")
@@ -82,6 +87,12 @@ impl Listening {
             .unwrap_or_else(|_| panic!("{query} gave {rows:?}"))
     }
 
+    /// Kills it, as a power cut would, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it can be waited for");
+    }
+
     /// Ends it by a signal and gives what it said last and its status.
     pub fn end(mut self, name: &str) -> (String, ExitStatus) {
         signal(&self.child, name);
@@ -96,6 +107,30 @@ impl Drop for Listening {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Kills processes unless it is dropped in time, so that a test which would hang fails instead.
+pub struct Watchdog(
+    #[allow(dead_code, reason = "its drop is the message")] std::sync::mpsc::Sender<()>,
+);
+
+impl Watchdog {
+    /// Gives these processes so many seconds.
+    pub fn over(processes: Vec<u32>, seconds: u64) -> Watchdog {
+        let (alive, ended) = std::sync::mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            let late = ended.recv_timeout(std::time::Duration::from_secs(seconds));
+            if late == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                for id in processes {
+                    // It may have ended already.
+                    let _ = Command::new("sh")
+                        .args(["-c", &format!("kill -9 {id}")])
+                        .status();
+                }
+            }
+        });
+        Watchdog(alive)
     }
 }
 
