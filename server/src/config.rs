@@ -136,7 +136,9 @@ pub enum ConfigError {
         reason: String,
     },
     /// Everyone on the network could read and write.
-    #[error("listening on {0} lets everyone who reaches it read and write; allow that with --allow-remote, or listen on 127.0.0.1")]
+    #[error(
+        "listening on {0} lets everyone who reaches it read and write; allow that with --allow-remote, or listen on 127.0.0.1"
+    )]
     Open(String),
 }
 
@@ -146,10 +148,14 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Read`], [`ConfigError::Parse`].
     pub fn from_file(path: &Path) -> Result<Config, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        toml::from_str(&text)
-            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        toml::from_str(&text).map_err(|source| ConfigError::Parse {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
     }
 
     /// Checks what can be checked before anything is touched.
@@ -173,7 +179,10 @@ impl Config {
         ];
         for (setting, value) in wants_more {
             if value == 0 {
-                return Err(ConfigError::Invalid { setting, reason: "must be at least 1".into() });
+                return Err(ConfigError::Invalid {
+                    setting,
+                    reason: "must be at least 1".into(),
+                });
             }
         }
         Ok(())
@@ -188,7 +197,11 @@ impl Config {
             IpAddr::V4(ip) => ip.is_loopback(),
             IpAddr::V6(ip) => ip.is_loopback(),
         };
-        if local || self.allow_remote { Ok(()) } else { Err(ConfigError::Open(address.to_string())) }
+        if local || self.allow_remote {
+            Ok(())
+        } else {
+            Err(ConfigError::Open(address.to_string()))
+        }
     }
 }
 
@@ -198,7 +211,8 @@ mod tests {
 
     #[test]
     fn a_file_changes_what_it_names_alone() {
-        let config: Config = toml::from_str("listen = \"127.0.0.1:0\"\n[limits]\nbody_bytes = 7\n").unwrap();
+        let config: Config =
+            toml::from_str("listen = \"127.0.0.1:0\"\n[limits]\nbody_bytes = 7\n").unwrap();
         assert_eq!(config.listen, "127.0.0.1:0");
         assert_eq!(config.limits.body_bytes, 7);
         assert_eq!(config.limits.connections, Limits::default().connections);
@@ -207,7 +221,9 @@ mod tests {
 
     #[test]
     fn an_unknown_setting_is_named() {
-        let error = toml::from_str::<Config>("lisen = \"x\"").unwrap_err().to_string();
+        let error = toml::from_str::<Config>("lisen = \"x\"")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("lisen"), "{error}");
     }
 
@@ -224,13 +240,28 @@ mod tests {
         assert!(config.check_address("127.0.0.1:1".parse().unwrap()).is_ok());
         assert!(config.check_address("[::1]:1".parse().unwrap()).is_ok());
         assert!(config.check_address("0.0.0.0:1".parse().unwrap()).is_err());
-        let config = Config { allow_remote: true, ..config };
+        let config = Config {
+            allow_remote: true,
+            ..config
+        };
         assert!(config.check_address("0.0.0.0:1".parse().unwrap()).is_ok());
     }
 
     #[test]
     fn a_bound_of_nothing_is_refused() {
-        let config = Config { limits: Limits { connections: 0, ..Limits::default() }, ..Config::default() };
-        assert!(config.check().unwrap_err().to_string().contains("limits.connections"));
+        let config = Config {
+            limits: Limits {
+                connections: 0,
+                ..Limits::default()
+            },
+            ..Config::default()
+        };
+        assert!(
+            config
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("limits.connections")
+        );
     }
 }

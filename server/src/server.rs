@@ -56,7 +56,10 @@ impl Server {
     /// [`ServerError::Config`], [`ServerError::Listen`].
     pub async fn start(config: Config) -> Result<Server, ServerError> {
         config.check()?;
-        let failed = |source| ServerError::Listen { address: config.listen.clone(), source };
+        let failed = |source| ServerError::Listen {
+            address: config.listen.clone(),
+            source,
+        };
         let listener = TcpListener::bind(&config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         config.check_address(address)?;
@@ -65,7 +68,13 @@ impl Server {
         let gate = Arc::new(Gate::new(config, metrics));
         let serving = tokio::spawn(http::serve(listener, gate.clone(), stopped.clone()));
         let opening = tokio::spawn(open(gate.clone(), stopped));
-        Ok(Server { address, stop, serving, opening: Some(opening), gate })
+        Ok(Server {
+            address,
+            stop,
+            serving,
+            opening: Some(opening),
+            gate,
+        })
     }
 
     /// Waits until the database is open.
@@ -75,7 +84,9 @@ impl Server {
     pub async fn ready(&mut self) -> Result<(), ServerError> {
         match self.opening.take() {
             None => Ok(()),
-            Some(opening) => opening.await.map_err(|_| ServerError::Internal("opening the database has panicked"))?,
+            Some(opening) => opening
+                .await
+                .map_err(|_| ServerError::Internal("opening the database has panicked"))?,
         }
     }
 
@@ -129,7 +140,9 @@ async fn open(gate: Arc<Gate>, stop: watch::Receiver<bool>) -> Result<(), Server
         let views = ViewRuntime::open(&query)?;
         Ok::<_, ServerError>((query, views))
     });
-    let (query, views) = opened.await.map_err(|_| ServerError::Internal("opening the database has panicked"))??;
+    let (query, views) = opened
+        .await
+        .map_err(|_| ServerError::Internal("opening the database has panicked"))??;
     let app = Arc::new(App::new(query, views, &gate, stop));
     tokio::spawn(dashboard::run(app.clone()));
     gate.open(app);

@@ -25,7 +25,12 @@ pub struct ServeArgs {
     #[arg(long, env = "TIDEMILL_ALLOW_REMOTE")]
     allow_remote: bool,
     /// Names that requests may give as Host besides IP addresses and localhost; may be repeated
-    #[arg(long = "host", env = "TIDEMILL_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    #[arg(
+        long = "host",
+        env = "TIDEMILL_HOSTS",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
     hosts: Vec<String>,
     /// How the log is written [default: auto, which is io_uring where it works]
     #[arg(long, env = "TIDEMILL_IO", value_enum)]
@@ -45,7 +50,12 @@ pub struct ServeArgs {
     #[arg(long, env = "TIDEMILL_LOG_FORMAT", value_enum, default_value = "text")]
     log_format: LogFormat,
     /// What it tells: error, warn, info, debug, trace, or a filter such as `info,server=debug`
-    #[arg(long, env = "TIDEMILL_LOG", value_name = "FILTER", default_value = "info")]
+    #[arg(
+        long,
+        env = "TIDEMILL_LOG",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
     log: String,
 }
 
@@ -100,13 +110,22 @@ impl ServeArgs {
         };
         set(&mut c.data_dir, self.data_dir.clone());
         set(&mut c.listen, self.listen.clone());
-        set(&mut c.io, self.io.map(|io| match io {
-            IoArg::Auto => Io::Auto,
-            IoArg::Uring => Io::Uring,
-            IoArg::Std => Io::Std,
-        }));
-        set(&mut c.head_bytes, self.head_mib.map(|m| m.saturating_mul(1 << 20)));
-        set(&mut c.flush_bytes, self.flush_mib.map(|m| m.saturating_mul(1 << 20)));
+        set(
+            &mut c.io,
+            self.io.map(|io| match io {
+                IoArg::Auto => Io::Auto,
+                IoArg::Uring => Io::Uring,
+                IoArg::Std => Io::Std,
+            }),
+        );
+        set(
+            &mut c.head_bytes,
+            self.head_mib.map(|m| m.saturating_mul(1 << 20)),
+        );
+        set(
+            &mut c.flush_bytes,
+            self.flush_mib.map(|m| m.saturating_mul(1 << 20)),
+        );
         c.allow_remote |= self.allow_remote;
         c.auto_create_databases &= !self.no_auto_create;
         c.hosts.extend(self.hosts.iter().cloned());
@@ -114,17 +133,28 @@ impl ServeArgs {
         set(&mut l.connections, a.max_connections);
         set(&mut l.header_seconds, a.header_seconds);
         set(&mut l.body_seconds, a.body_seconds);
-        set(&mut l.body_bytes, a.max_body_mib.map(|m| m.saturating_mul(1 << 20)));
-        set(&mut l.decoded_bytes, a.max_decoded_mib.map(|m| m.saturating_mul(1 << 20)));
+        set(
+            &mut l.body_bytes,
+            a.max_body_mib.map(|m| m.saturating_mul(1 << 20)),
+        );
+        set(
+            &mut l.decoded_bytes,
+            a.max_decoded_mib.map(|m| m.saturating_mul(1 << 20)),
+        );
         set(&mut l.query_seconds, a.query_seconds);
-        set(&mut l.query_bytes, a.query_mib.map(|m| m.saturating_mul(1 << 20)));
+        set(
+            &mut l.query_bytes,
+            a.query_mib.map(|m| m.saturating_mul(1 << 20)),
+        );
         set(&mut l.subscriber_frames, a.subscriber_frames);
         Ok(c)
     }
 
     fn start_log(&self) -> anyhow::Result<()> {
         let filter = tracing_subscriber::EnvFilter::try_new(&self.log).context("--log")?;
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr);
         match self.log_format {
             LogFormat::Text => log.init(),
             LogFormat::Json => log.json().init(),
@@ -143,10 +173,18 @@ fn set<T>(setting: &mut T, value: Option<T>) {
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let config = args.config()?;
     args.start_log()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("serve").build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("serve")
+        .build()?;
     runtime.block_on(async {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let mut server = Server::start(config).await.context("the server did not start")?;
+        let (mut terminate, mut interrupt) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
+        let mut server = Server::start(config)
+            .await
+            .context("the server did not start")?;
         println!("Tidemill listens on http://{}", server.address());
         std::io::stdout().flush()?;
         let opened = tokio::select! {

@@ -1,10 +1,10 @@
 //! One column's cells as text.
 
-use super::time::{DAY, Epoch, clock, date, rfc3339};
 use super::json_string;
+use super::time::{DAY, Epoch, clock, date, rfc3339};
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, GenericListArray, OffsetSizeTrait, PrimitiveArray,
-    types::*,
+    Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, GenericListArray, OffsetSizeTrait,
+    PrimitiveArray, types::*,
 };
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -33,7 +33,10 @@ enum Kind<'a> {
     Date(Box<dyn Fn(usize) -> i64 + 'a>),
     /// Nanoseconds of a day.
     Clock(Box<dyn Fn(usize) -> i64 + 'a>),
-    List(Box<dyn Fn(usize) -> std::ops::Range<usize> + 'a>, Box<Cells<'a>>),
+    List(
+        Box<dyn Fn(usize) -> std::ops::Range<usize> + 'a>,
+        Box<Cells<'a>>,
+    ),
     Dictionary(Box<dyn Fn(usize) -> usize + 'a>, Box<Cells<'a>>),
     /// Bytes, as hexadecimal digits.
     Bytes(Box<dyn Fn(usize) -> &'a [u8] + 'a>),
@@ -57,7 +60,11 @@ where
     Kind::Uint(Box::new(move |i| a.value(i).into()))
 }
 
-fn time<'a, T: ArrowPrimitiveType<Native = i64>>(array: &'a ArrayRef, unit: i64, epoch: Option<Epoch>) -> Kind<'a> {
+fn time<'a, T: ArrowPrimitiveType<Native = i64>>(
+    array: &'a ArrayRef,
+    unit: i64,
+    epoch: Option<Epoch>,
+) -> Kind<'a> {
     let a = array.as_primitive::<T>();
     Kind::Time(Box::new(move |i| a.value(i).checked_mul(unit)), epoch)
 }
@@ -70,10 +77,16 @@ fn list<'a, O: OffsetSizeTrait>(a: &'a GenericListArray<O>, epoch: Option<Epoch>
     Kind::List(Box::new(range), Box::new(Cells::of(a.values(), epoch)))
 }
 
-fn dictionary<'a, K: ArrowDictionaryKeyType>(a: &'a DictionaryArray<K>, epoch: Option<Epoch>) -> Kind<'a> {
+fn dictionary<'a, K: ArrowDictionaryKeyType>(
+    a: &'a DictionaryArray<K>,
+    epoch: Option<Epoch>,
+) -> Kind<'a> {
     use arrow::datatypes::ArrowNativeType;
     let keys = a.keys();
-    Kind::Dictionary(Box::new(move |i| keys.value(i).as_usize()), Box::new(Cells::of(a.values(), epoch)))
+    Kind::Dictionary(
+        Box::new(move |i| keys.value(i).as_usize()),
+        Box::new(Cells::of(a.values(), epoch)),
+    )
 }
 
 impl<'a> Cells<'a> {
@@ -108,10 +121,18 @@ impl<'a> Cells<'a> {
                 let a = array.as_binary::<i32>();
                 Kind::Bytes(Box::new(move |i| a.value(i)))
             }
-            DataType::Timestamp(TimeUnit::Nanosecond, _) => time::<TimestampNanosecondType>(array, 1, epoch),
-            DataType::Timestamp(TimeUnit::Microsecond, _) => time::<TimestampMicrosecondType>(array, 1_000, epoch),
-            DataType::Timestamp(TimeUnit::Millisecond, _) => time::<TimestampMillisecondType>(array, 1_000_000, epoch),
-            DataType::Timestamp(TimeUnit::Second, _) => time::<TimestampSecondType>(array, 1_000_000_000, epoch),
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+                time::<TimestampNanosecondType>(array, 1, epoch)
+            }
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                time::<TimestampMicrosecondType>(array, 1_000, epoch)
+            }
+            DataType::Timestamp(TimeUnit::Millisecond, _) => {
+                time::<TimestampMillisecondType>(array, 1_000_000, epoch)
+            }
+            DataType::Timestamp(TimeUnit::Second, _) => {
+                time::<TimestampSecondType>(array, 1_000_000_000, epoch)
+            }
             DataType::Date32 => {
                 let a = array.as_primitive::<Date32Type>();
                 Kind::Date(Box::new(move |i| i64::from(a.value(i))))
@@ -129,7 +150,11 @@ impl<'a> Cells<'a> {
             },
             _ => other(array),
         };
-        Cells { array, nulls: array.null_count() > 0, kind }
+        Cells {
+            array,
+            nulls: array.null_count() > 0,
+            kind,
+        }
     }
 
     fn is_null(&self, row: usize) -> bool {
@@ -181,7 +206,11 @@ impl<'a> Cells<'a> {
             Kind::Dictionary(key, values) => values.csv(key(row), out),
             Kind::List(..) | Kind::Other(_) => {
                 let mut text = Vec::new();
-                if matches!(self.kind, Kind::List(..)) { self.json(row, &mut text) } else { self.plain(row, &mut text) }
+                if matches!(self.kind, Kind::List(..)) {
+                    self.json(row, &mut text)
+                } else {
+                    self.plain(row, &mut text)
+                }
                 csv_text(&String::from_utf8_lossy(&text), out);
             }
             _ => self.plain(row, out),
@@ -194,19 +223,30 @@ impl<'a> Cells<'a> {
             Kind::Bool(a) => out.extend_from_slice(if a.value(row) { b"true" } else { b"false" }),
             Kind::Int(f) => out.extend_from_slice(itoa::Buffer::new().format(f(row)).as_bytes()),
             Kind::Uint(f) => out.extend_from_slice(itoa::Buffer::new().format(f(row)).as_bytes()),
-            Kind::Float(a) => out.extend_from_slice(ryu::Buffer::new().format(a.value(row)).as_bytes()),
-            Kind::Float32(a) => out.extend_from_slice(ryu::Buffer::new().format(a.value(row)).as_bytes()),
+            Kind::Float(a) => {
+                out.extend_from_slice(ryu::Buffer::new().format(a.value(row)).as_bytes())
+            }
+            Kind::Float32(a) => {
+                out.extend_from_slice(ryu::Buffer::new().format(a.value(row)).as_bytes())
+            }
             Kind::Decimal(a, scale) => decimal(a.value(row), *scale, out),
             Kind::Time(f, epoch) => match (f(row), epoch) {
                 (None, _) => {}
                 (Some(ns), None) => rfc3339(ns, out),
-                (Some(ns), Some(unit)) => out.extend_from_slice(itoa::Buffer::new().format(unit.from_nanos(ns)).as_bytes()),
+                (Some(ns), Some(unit)) => out
+                    .extend_from_slice(itoa::Buffer::new().format(unit.from_nanos(ns)).as_bytes()),
             },
             Kind::Date(f) => date(f(row), out),
             Kind::Clock(f) => clock(f(row), out),
-            Kind::Bytes(f) => out.extend(f(row).iter().flat_map(|b| format!("{b:02x}").into_bytes())),
+            Kind::Bytes(f) => {
+                out.extend(f(row).iter().flat_map(|b| format!("{b:02x}").into_bytes()))
+            }
             Kind::Other(Some(f)) => out.extend_from_slice(f.value(row).to_string().as_bytes()),
-            Kind::Null | Kind::Text(_) | Kind::List(..) | Kind::Dictionary(..) | Kind::Other(None) => {}
+            Kind::Null
+            | Kind::Text(_)
+            | Kind::List(..)
+            | Kind::Dictionary(..)
+            | Kind::Other(None) => {}
         }
     }
 }
@@ -250,7 +290,10 @@ fn decimal(value: i128, scale: i8, out: &mut Vec<u8>) {
 
 /// Appends a text as RFC 4180 has it: in quotes when it holds a comma, a quote or a line break, or is empty.
 pub(super) fn csv_text(text: &str, out: &mut Vec<u8>) {
-    let plain = !text.is_empty() && !text.bytes().any(|b| matches!(b, b',' | b'"' | b'\n' | b'\r'));
+    let plain = !text.is_empty()
+        && !text
+            .bytes()
+            .any(|b| matches!(b, b',' | b'"' | b'\n' | b'\r'));
     if plain {
         return out.extend_from_slice(text.as_bytes());
     }

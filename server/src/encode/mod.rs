@@ -51,7 +51,12 @@ pub(crate) fn json_string(text: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(&[b'\\', short]);
         if short == b'u' {
             const HEX: &[u8; 16] = b"0123456789abcdef";
-            out.extend_from_slice(&[b'0', b'0', HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]]);
+            out.extend_from_slice(&[
+                b'0',
+                b'0',
+                HEX[usize::from(b >> 4)],
+                HEX[usize::from(b & 15)],
+            ]);
         }
         done = i + 1;
     }
@@ -76,8 +81,17 @@ pub(crate) fn json_columns(schema: &Schema, out: &mut Vec<u8>) {
 }
 
 /// Appends the rows of a batch as JSON arrays, with commas between them; `first` says that none came before.
-pub(crate) fn json_rows(batch: &RecordBatch, epoch: Option<Epoch>, first: &mut bool, out: &mut Vec<u8>) {
-    let columns: Vec<Cells<'_>> = batch.columns().iter().map(|c| Cells::of(c, epoch)).collect();
+pub(crate) fn json_rows(
+    batch: &RecordBatch,
+    epoch: Option<Epoch>,
+    first: &mut bool,
+    out: &mut Vec<u8>,
+) {
+    let columns: Vec<Cells<'_>> = batch
+        .columns()
+        .iter()
+        .map(|c| Cells::of(c, epoch))
+        .collect();
     for row in 0..batch.num_rows() {
         if !std::mem::replace(first, false) {
             out.push(b',');
@@ -105,9 +119,19 @@ fn json_keys(schema: &Schema) -> Vec<Vec<u8>> {
 }
 
 /// Appends each row as a JSON object between `before` and `after`.
-pub(crate) fn json_objects(batch: &RecordBatch, epoch: Option<Epoch>, before: &[u8], after: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn json_objects(
+    batch: &RecordBatch,
+    epoch: Option<Epoch>,
+    before: &[u8],
+    after: &[u8],
+    out: &mut Vec<u8>,
+) {
     let keys = json_keys(batch.schema_ref());
-    let columns: Vec<Cells<'_>> = batch.columns().iter().map(|c| Cells::of(c, epoch)).collect();
+    let columns: Vec<Cells<'_>> = batch
+        .columns()
+        .iter()
+        .map(|c| Cells::of(c, epoch))
+        .collect();
     for row in 0..batch.num_rows() {
         out.extend_from_slice(before);
         for (key, column) in keys.iter().zip(&columns) {
@@ -135,7 +159,11 @@ pub(crate) fn csv_header(schema: &Schema, out: &mut Vec<u8>) {
 
 /// Appends a line for each row. Null is nothing, an empty string is `""`.
 pub(crate) fn csv_rows(batch: &RecordBatch, epoch: Option<Epoch>, out: &mut Vec<u8>) {
-    let columns: Vec<Cells<'_>> = batch.columns().iter().map(|c| Cells::of(c, epoch)).collect();
+    let columns: Vec<Cells<'_>> = batch
+        .columns()
+        .iter()
+        .map(|c| Cells::of(c, epoch))
+        .collect();
     for row in 0..batch.num_rows() {
         for (i, column) in columns.iter().enumerate() {
             if i > 0 {

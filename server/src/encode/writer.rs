@@ -1,6 +1,8 @@
 //! A whole answer in one of the forms, made in pieces.
 
-use super::{Epoch, Form, csv_header, csv_rows, json_columns, json_objects, json_rows, json_string};
+use super::{
+    Epoch, Form, csv_header, csv_rows, json_columns, json_objects, json_rows, json_string,
+};
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
@@ -30,7 +32,11 @@ enum Out {
 }
 
 impl Writer {
-    pub(crate) fn new(form: Form, epoch: Option<Epoch>, schema: &Schema) -> Result<Writer, ArrowError> {
+    pub(crate) fn new(
+        form: Form,
+        epoch: Option<Epoch>,
+        schema: &Schema,
+    ) -> Result<Writer, ArrowError> {
         let mut text = Vec::new();
         let out = match form {
             Form::Arrow => Out::Arrow(Box::new(StreamWriter::try_new(Vec::new(), schema)?)),
@@ -48,7 +54,12 @@ impl Writer {
             }
             Form::Lines => Out::Text(text),
         };
-        Ok(Writer { form, epoch, first: true, out })
+        Ok(Writer {
+            form,
+            epoch,
+            first: true,
+            out,
+        })
     }
 
     pub(crate) fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
@@ -91,7 +102,11 @@ impl Writer {
 
 fn json_tail(tail: &Tail<'_>, out: &mut Vec<u8>) {
     // Writing to a Vec can't fail.
-    let _ = write!(out, "],\"lsn\":{},\"elapsed_ms\":{:.3}", tail.lsn, tail.elapsed_ms);
+    let _ = write!(
+        out,
+        "],\"lsn\":{},\"elapsed_ms\":{:.3}",
+        tail.lsn, tail.elapsed_ms
+    );
     if let Some(message) = tail.message {
         out.extend_from_slice(b",\"message\":");
         json_string(message, out);

@@ -34,10 +34,15 @@ pub(crate) fn wanted(headers: &HeaderMap) -> Result<Wanted, ApiError> {
             any = true;
             let mut parts = item.split(';').map(str::trim);
             let kind = parts.next().unwrap_or("").to_ascii_lowercase();
-            let weight = parts.find_map(|p| p.strip_prefix("q=")).and_then(|q| q.parse().ok()).unwrap_or(1.0);
+            let weight = parts
+                .find_map(|p| p.strip_prefix("q="))
+                .and_then(|q| q.parse().ok())
+                .unwrap_or(1.0);
             let known = match kind.as_str() {
                 "" | "*/*" | "application/*" | "application/json" => Wanted::Answer(Form::Json),
-                "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Wanted::Lines,
+                "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
+                    Wanted::Lines
+                }
                 "text/csv" | "text/*" => Wanted::Answer(Form::Csv),
                 "application/vnd.apache.arrow.stream" => Wanted::Answer(Form::Arrow),
                 "text/event-stream" => Wanted::Events,
@@ -69,10 +74,19 @@ mod tests {
 
     #[test]
     fn the_best_known_type_wins() {
-        assert_eq!(wanted(&HeaderMap::new()).ok(), Some(Wanted::Answer(Form::Json)));
+        assert_eq!(
+            wanted(&HeaderMap::new()).ok(),
+            Some(Wanted::Answer(Form::Json))
+        );
         assert_eq!(of("*/*"), Ok(Wanted::Answer(Form::Json)));
-        assert_eq!(of("text/html, text/csv;q=0.8, application/json;q=0.9"), Ok(Wanted::Answer(Form::Json)));
-        assert_eq!(of("TEXT/CSV, application/json"), Ok(Wanted::Answer(Form::Csv)));
+        assert_eq!(
+            of("text/html, text/csv;q=0.8, application/json;q=0.9"),
+            Ok(Wanted::Answer(Form::Json))
+        );
+        assert_eq!(
+            of("TEXT/CSV, application/json"),
+            Ok(Wanted::Answer(Form::Csv))
+        );
         assert_eq!(of("text/event-stream"), Ok(Wanted::Events));
         assert_eq!(of("application/x-ndjson"), Ok(Wanted::Lines));
         assert_eq!(of("image/png"), Err(406));

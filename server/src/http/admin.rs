@@ -21,7 +21,10 @@ pub(crate) async fn flush(State(app): State<Arc<App>>) -> Response {
     match tokio::task::spawn_blocking(move || engine.flush()).await {
         Ok(Ok(())) => {
             let elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
-            json_of(&Done { lsn: app.engine.published().0, elapsed_ms })
+            json_of(&Done {
+                lsn: app.engine.published().0,
+                elapsed_ms,
+            })
         }
         Ok(Err(error)) => ApiError::from(error).into_response(),
         Err(_) => ApiError::new(500, "internal", "the flush has panicked").into_response(),

@@ -16,7 +16,11 @@ pub(crate) struct BodyLimits {
 }
 
 /// The whole body, decompressed.
-pub(crate) async fn read(headers: &HeaderMap, body: Incoming, limits: BodyLimits) -> Result<Bytes, Rejection> {
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    body: Incoming,
+    limits: BodyLimits,
+) -> Result<Bytes, Rejection> {
     let encoding = match headers.get(header::CONTENT_ENCODING) {
         None => Encoding::Identity,
         Some(value) => Encoding::from_header(Some(value.to_str().unwrap_or("?")))?,
@@ -25,25 +29,47 @@ pub(crate) async fn read(headers: &HeaderMap, body: Incoming, limits: BodyLimits
     if encoding == Encoding::Identity {
         return Ok(whole);
     }
-    let bounds = Limits { body: limits.sent, decoded: limits.decoded };
-    let unpack = move || admission::decompress(&whole, encoding, &bounds).map(|b| Bytes::from(b.into_owned()));
+    let bounds = Limits {
+        body: limits.sent,
+        decoded: limits.decoded,
+    };
+    let unpack = move || {
+        admission::decompress(&whole, encoding, &bounds).map(|b| Bytes::from(b.into_owned()))
+    };
     // A thread of its own: a large body takes long to unpack, and connections share few threads.
     match tokio::task::spawn_blocking(unpack).await {
         Ok(result) => result,
-        Err(_) => Err(rejection(500, "internal", "the body could not be unpacked".into())),
+        Err(_) => Err(rejection(
+            500,
+            "internal",
+            "the body could not be unpacked".into(),
+        )),
     }
 }
 
 fn rejection(status: u16, code: &'static str, message: String) -> Rejection {
-    Rejection { status, code, message, retry_after: None }
+    Rejection {
+        status,
+        code,
+        message,
+        retry_after: None,
+    }
 }
 
 fn too_large(limit: usize) -> Rejection {
-    rejection(413, "body_too_large", format!("a body may have at most {limit} bytes; send smaller batches"))
+    rejection(
+        413,
+        "body_too_large",
+        format!("a body may have at most {limit} bytes; send smaller batches"),
+    )
 }
 
 fn slow(limit: Duration) -> Rejection {
-    rejection(408, "timeout", format!("the body did not come within {} s", limit.as_secs()))
+    rejection(
+        408,
+        "timeout",
+        format!("the body did not come within {} s", limit.as_secs()),
+    )
 }
 
 fn broken(error: hyper::Error) -> Rejection {
@@ -58,25 +84,40 @@ async fn sent(mut body: Incoming, limits: BodyLimits) -> Result<Bytes, Rejection
     }
     // Small bodies come with their heads: no timer is set up for them.
     if let Some(frame) = futures::FutureExt::now_or_never(body.frame()) {
-        let Some(frame) = frame else { return Ok(Bytes::new()) };
+        let Some(frame) = frame else {
+            return Ok(Bytes::new());
+        };
         let first = frame.map_err(broken)?.into_data().unwrap_or_default();
         if body.is_end_stream() {
-            return if first.len() > limits.sent { Err(too_large(limits.sent)) } else { Ok(first) };
+            return if first.len() > limits.sent {
+                Err(too_large(limits.sent))
+            } else {
+                Ok(first)
+            };
         }
         let rest = gather(body, first, announced, limits.sent);
-        return tokio::time::timeout(limits.time, rest).await.map_err(|_| slow(limits.time))?;
+        return tokio::time::timeout(limits.time, rest)
+            .await
+            .map_err(|_| slow(limits.time))?;
     }
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
     let all = gather(body, Bytes::new(), announced, limits.sent);
-    tokio::time::timeout(limits.time, all).await.map_err(|_| slow(limits.time))?
+    tokio::time::timeout(limits.time, all)
+        .await
+        .map_err(|_| slow(limits.time))?
 }
 
 /// Memory that a promised length alone may take; more comes as bytes do.
 const PROMISED: usize = 8 << 20;
 
-async fn gather(mut body: Incoming, first: Bytes, announced: u64, limit: usize) -> Result<Bytes, Rejection> {
+async fn gather(
+    mut body: Incoming,
+    first: Bytes,
+    announced: u64,
+    limit: usize,
+) -> Result<Bytes, Rejection> {
     let mut whole = BytesMut::new();
     let mut data = first;
     loop {
@@ -88,7 +129,12 @@ async fn gather(mut body: Incoming, first: Bytes, announced: u64, limit: usize) 
                 return Ok(data);
             }
             if whole.capacity() == 0 {
-                whole.reserve(usize::try_from(announced).unwrap_or(limit).min(PROMISED).max(data.len()));
+                whole.reserve(
+                    usize::try_from(announced)
+                        .unwrap_or(limit)
+                        .min(PROMISED)
+                        .max(data.len()),
+                );
             }
             whole.extend_from_slice(&data);
         }

@@ -17,7 +17,9 @@ const LAST_REQUESTS: Duration = Duration::from_secs(10);
 
 /// Accepts connections until told to stop, then waits for the requests at hand.
 pub(crate) async fn serve(listener: TcpListener, gate: Arc<Gate>, mut stop: watch::Receiver<bool>) {
-    let limit = u32::try_from(gate.config.limits.connections).unwrap_or(u32::MAX).min(Semaphore::MAX_PERMITS as u32);
+    let limit = u32::try_from(gate.config.limits.connections)
+        .unwrap_or(u32::MAX)
+        .min(Semaphore::MAX_PERMITS as u32);
     let places = Arc::new(Semaphore::new(limit as usize));
     let mut builder = http1::Builder::new();
     builder
@@ -29,7 +31,11 @@ pub(crate) async fn serve(listener: TcpListener, gate: Arc<Gate>, mut stop: watc
     loop {
         let next = async {
             // Invariant: the semaphore is never closed.
-            let place = places.clone().acquire_owned().await.expect("the semaphore is open");
+            let place = places
+                .clone()
+                .acquire_owned()
+                .await
+                .expect("the semaphore is open");
             (listener.accept().await, place)
         };
         let (accepted, place) = tokio::select! {
@@ -47,7 +53,10 @@ pub(crate) async fn serve(listener: TcpListener, gate: Arc<Gate>, mut stop: watc
     }
     drop(listener);
     // Each connection holds a place until it has ended.
-    if tokio::time::timeout(LAST_REQUESTS, places.acquire_many(limit)).await.is_err() {
+    if tokio::time::timeout(LAST_REQUESTS, places.acquire_many(limit))
+        .await
+        .is_err()
+    {
         tracing::warn!("requests that did not end in time are cut");
     }
 }
@@ -67,7 +76,9 @@ fn spawn(
         let gate = gate.clone();
         async move { gate.answer(request).await }
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let connection = builder
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     tokio::spawn(async move {
         let _counted = Gauge::new(&metrics.connections);
         let _place = place;

@@ -21,7 +21,9 @@ pub(crate) struct Guard {
 
 impl Guard {
     pub(crate) fn new(hosts: &[String]) -> Guard {
-        Guard { hosts: hosts.iter().map(|h| h.to_ascii_lowercase()).collect() }
+        Guard {
+            hosts: hosts.iter().map(|h| h.to_ascii_lowercase()).collect(),
+        }
     }
 
     /// Checks a request. An address can't be made to point elsewhere, so IP addresses are always known. A client
@@ -42,18 +44,27 @@ impl Guard {
 
     /// Checks that a page which asks was served from here.
     pub(crate) fn check_origin(&self, headers: &HeaderMap) -> Result<(), Refused> {
-        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+        let Some(origin) = headers.get(header::ORIGIN) else {
+            return Ok(());
+        };
         let host = headers.get(header::HOST).and_then(|h| h.to_str().ok());
         let text = origin.to_str().unwrap_or("");
-        let authority = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+        let authority = text
+            .strip_prefix("http://")
+            .or_else(|| text.strip_prefix("https://"));
         match (authority, host) {
             (Some(a), Some(h)) if a.eq_ignore_ascii_case(h) => Ok(()),
-            _ => Err(Refused::Origin(String::from_utf8_lossy(origin.as_bytes()).into_owned())),
+            _ => Err(Refused::Origin(
+                String::from_utf8_lossy(origin.as_bytes()).into_owned(),
+            )),
         }
     }
 
     fn knows(&self, host: &str) -> bool {
-        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|h| h.strip_suffix(']'))
+            .unwrap_or(host);
         if bare.parse::<IpAddr>().is_ok() {
             return true;
         }
@@ -64,7 +75,13 @@ impl Guard {
 
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port)) if !name.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => name,
+        Some((name, port))
+            if !name.is_empty()
+                && port.bytes().all(|b| b.is_ascii_digit())
+                && !name.ends_with(':') =>
+        {
+            name
+        }
         _ => host,
     }
 }
@@ -84,21 +101,62 @@ mod tests {
 
     #[test]
     fn known_names_pass_and_others_do_not() {
-        for host in ["127.0.0.1:8081", "localhost", "localhost:1", "a.localhost:1", "[::1]:8081", "10.1.2.3", "DB.example:5", "localhost."] {
+        for host in [
+            "127.0.0.1:8081",
+            "localhost",
+            "localhost:1",
+            "a.localhost:1",
+            "[::1]:8081",
+            "10.1.2.3",
+            "DB.example:5",
+            "localhost.",
+        ] {
             assert_eq!(check(Method::POST, host, None), Ok(()), "{host}");
         }
-        for host in ["evil.example", "evil.example:8081", "127.0.0.1.evil.example", "localhost.evil.example", "evil.example:x", ""] {
-            assert!(matches!(check(Method::GET, host, None), Err(Refused::Host(_))), "{host}");
+        for host in [
+            "evil.example",
+            "evil.example:8081",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "evil.example:x",
+            "",
+        ] {
+            assert!(
+                matches!(check(Method::GET, host, None), Err(Refused::Host(_))),
+                "{host}"
+            );
         }
     }
 
     #[test]
     fn a_page_of_another_origin_changes_nothing() {
-        assert_eq!(check(Method::POST, "localhost:8081", Some("http://localhost:8081")), Ok(()));
-        for origin in ["http://evil.example", "http://localhost:8082", "null", "file://", "http://localhost"] {
-            assert!(matches!(check(Method::POST, "localhost:8081", Some(origin)), Err(Refused::Origin(_))), "{origin}");
+        assert_eq!(
+            check(
+                Method::POST,
+                "localhost:8081",
+                Some("http://localhost:8081")
+            ),
+            Ok(())
+        );
+        for origin in [
+            "http://evil.example",
+            "http://localhost:8082",
+            "null",
+            "file://",
+            "http://localhost",
+        ] {
+            assert!(
+                matches!(
+                    check(Method::POST, "localhost:8081", Some(origin)),
+                    Err(Refused::Origin(_))
+                ),
+                "{origin}"
+            );
         }
         // Reading is no change; the browser itself keeps the reply from that page.
-        assert_eq!(check(Method::GET, "localhost:8081", Some("http://evil.example")), Ok(()));
+        assert_eq!(
+            check(Method::GET, "localhost:8081", Some("http://evil.example")),
+            Ok(())
+        );
     }
 }

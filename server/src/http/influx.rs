@@ -33,7 +33,13 @@ struct Refusal {
 
 impl Refusal {
     fn new(status: u16, code: &'static str, message: impl Into<String>) -> Refusal {
-        Refusal { status, code, message: message.into(), line: None, retry_after: None }
+        Refusal {
+            status,
+            code,
+            message: message.into(),
+            line: None,
+            retry_after: None,
+        }
     }
 
     fn reply(self, api: Api) -> Response {
@@ -51,7 +57,12 @@ impl Refusal {
         let mut response = json(code, body.to_string());
         if api == Api::V1 {
             // Header values hold no line breaks, and long ones are refused by clients.
-            let text: String = self.message.chars().filter(|c| (' '..='~').contains(c)).take(500).collect();
+            let text: String = self
+                .message
+                .chars()
+                .filter(|c| (' '..='~').contains(c))
+                .take(500)
+                .collect();
             if let Ok(value) = HeaderValue::from_str(&text) {
                 response.headers_mut().insert("x-influxdb-error", value);
             }
@@ -63,8 +74,15 @@ impl Refusal {
 
 impl From<ingest::admission::Rejection> for Refusal {
     fn from(r: ingest::admission::Rejection) -> Refusal {
-        let code = if r.status == 413 { "request too large" } else { "invalid" };
-        Refusal { retry_after: r.retry_after, ..Refusal::new(r.status, code, r.message) }
+        let code = if r.status == 413 {
+            "request too large"
+        } else {
+            "invalid"
+        };
+        Refusal {
+            retry_after: r.retry_after,
+            ..Refusal::new(r.status, code, r.message)
+        }
     }
 }
 
@@ -72,11 +90,15 @@ impl From<tsdb::Error> for Refusal {
     fn from(error: tsdb::Error) -> Refusal {
         let message = error.to_string();
         match error {
-            tsdb::Error::Overloaded { .. } | tsdb::Error::Closed => {
-                Refusal { retry_after: Some(1), ..Refusal::new(503, "unavailable", message) }
-            }
+            tsdb::Error::Overloaded { .. } | tsdb::Error::Closed => Refusal {
+                retry_after: Some(1),
+                ..Refusal::new(503, "unavailable", message)
+            },
             // A stream that was dropped between decoding and commit: the same bytes again will do.
-            tsdb::Error::UnknownStream(_) => Refusal { retry_after: Some(1), ..Refusal::new(503, "unavailable", message) },
+            tsdb::Error::UnknownStream(_) => Refusal {
+                retry_after: Some(1),
+                ..Refusal::new(503, "unavailable", message)
+            },
             _ => Refusal::new(500, "internal error", message),
         }
     }
@@ -101,28 +123,62 @@ async fn accept(app: &App, request: hyper::Request<Incoming>, api: Api) -> Resul
     let precision = precision(params.get("precision").as_deref())?;
     let body = body::read(&head.headers, incoming, app.body_limits()).await?;
     if let Err(error) = reply::database(app, &db) {
-        let code = if error.status == 404 { "not found" } else { "invalid" };
+        let code = if error.status == 404 {
+            "not found"
+        } else {
+            "invalid"
+        };
         return Err(Refusal::new(error.status, code, error.message));
     }
     let engine = &app.engine;
     super::ingest::admit(app).await?;
-    let ctx = LineContext { catalog: engine.catalog(), db: &db, precision, now_ns: engine.clock().wall_ns() };
+    let ctx = LineContext {
+        catalog: engine.catalog(),
+        db: &db,
+        precision,
+        now_ns: engine.clock().wall_ns(),
+    };
     let decoded = app.lines.decode(&body, &ctx);
     let metrics = &app.metrics;
-    metrics.bytes_received.fetch_add(body.len() as u64, Ordering::Relaxed);
+    metrics
+        .bytes_received
+        .fetch_add(body.len() as u64, Ordering::Relaxed);
     drop(body);
-    let Decoded { rows, accepted, rejected, errors } = decoded;
+    let Decoded {
+        rows,
+        accepted,
+        rejected,
+        errors,
+    } = decoded;
     if !rows.is_empty() {
-        engine.commit_async(tsdb::Request { rows, tick: false }).await?;
-        metrics.rows_accepted.fetch_add(accepted as u64, Ordering::Relaxed);
+        engine
+            .commit_async(tsdb::Request { rows, tick: false })
+            .await?;
+        metrics
+            .rows_accepted
+            .fetch_add(accepted as u64, Ordering::Relaxed);
     }
-    let Some(first) = errors.first() else { return Ok(()) };
-    metrics.rows_rejected.fetch_add(rejected as u64, Ordering::Relaxed);
-    let message = format!("partial write: unable to parse '{}': {} dropped={rejected}", first.text, first.reason);
-    Err(Refusal { line: Some(first.line), ..Refusal::new(400, "invalid", message) })
+    let Some(first) = errors.first() else {
+        return Ok(());
+    };
+    metrics
+        .rows_rejected
+        .fetch_add(rejected as u64, Ordering::Relaxed);
+    let message = format!(
+        "partial write: unable to parse '{}': {} dropped={rejected}",
+        first.text, first.reason
+    );
+    Err(Refusal {
+        line: Some(first.line),
+        ..Refusal::new(400, "invalid", message)
+    })
 }
 
-fn database<'a>(params: Params<'a>, headers: &HeaderMap, api: Api) -> Result<Cow<'a, str>, Refusal> {
+fn database<'a>(
+    params: Params<'a>,
+    headers: &HeaderMap,
+    api: Api,
+) -> Result<Cow<'a, str>, Refusal> {
     let named = match api {
         Api::V1 => params.get("db"),
         // Clients of 1.8 name `database/retention policy`.
@@ -141,7 +197,9 @@ fn database<'a>(params: Params<'a>, headers: &HeaderMap, api: Api) -> Result<Cow
 }
 
 fn is_questdb(headers: &HeaderMap) -> bool {
-    headers.get(header::USER_AGENT).is_some_and(|v| v.as_bytes().starts_with(b"questdb/"))
+    headers
+        .get(header::USER_AGENT)
+        .is_some_and(|v| v.as_bytes().starts_with(b"questdb/"))
 }
 
 fn precision(name: Option<&str>) -> Result<Precision, Refusal> {
@@ -153,15 +211,28 @@ fn precision(name: Option<&str>) -> Result<Precision, Refusal> {
         Some("m") => Precision::Minutes,
         Some("h") => Precision::Hours,
         Some(other) => {
-            return Err(Refusal::new(400, "invalid", format!("invalid precision \"{other}\" (use n, u, ms, s, m or h)")));
+            return Err(Refusal::new(
+                400,
+                "invalid",
+                format!("invalid precision \"{other}\" (use n, u, ms, s, m or h)"),
+            ));
         }
     })
 }
 
 /// `/ping`.
 pub(crate) async fn ping(request: Request) -> Response {
-    let headers = [("x-influxdb-version", concat!("1.8.tidemill-", env!("CARGO_PKG_VERSION"))), ("x-influxdb-build", "OSS")];
-    if Params::of(request.uri()).get("verbose").is_some_and(|v| v != "false") {
+    let headers = [
+        (
+            "x-influxdb-version",
+            concat!("1.8.tidemill-", env!("CARGO_PKG_VERSION")),
+        ),
+        ("x-influxdb-build", "OSS"),
+    ];
+    if Params::of(request.uri())
+        .get("verbose")
+        .is_some_and(|v| v != "false")
+    {
         let body = concat!("{\"version\":\"", env!("CARGO_PKG_VERSION"), "\"}");
         return (headers, json(StatusCode::OK, body)).into_response();
     }
@@ -189,7 +260,12 @@ pub(crate) async fn query(State(app): State<Arc<App>>, request: Request) -> Resp
         return Refusal::new(400, "invalid", "missing required parameter \"q\"").reply(Api::V1);
     };
     let mut results = Vec::new();
-    for (i, statement) in text.split(';').map(str::trim).filter(|s| !s.is_empty()).enumerate() {
+    for (i, statement) in text
+        .split(';')
+        .map(str::trim)
+        .filter(|s| !s.is_empty())
+        .enumerate()
+    {
         match run(&app, statement, is_post).await {
             Ok(series) => results.push(serde_json::json!({"statement_id": i, "series": series})),
             Err(refusal) => return refusal.reply(Api::V1),
@@ -203,19 +279,34 @@ pub(crate) async fn query(State(app): State<Arc<App>>, request: Request) -> Resp
             object.remove("series");
         }
     }
-    json(StatusCode::OK, serde_json::json!({"results": results}).to_string())
+    json(
+        StatusCode::OK,
+        serde_json::json!({"results": results}).to_string(),
+    )
 }
 
 async fn run(app: &App, statement: &str, may_write: bool) -> Result<serde_json::Value, Refusal> {
     let words: Vec<&str> = statement.split_whitespace().collect();
     let is = |n: usize, w: &str| words.get(n).is_some_and(|x| x.eq_ignore_ascii_case(w));
     if is(0, "show") && is(1, "databases") && words.len() == 2 {
-        let values: Vec<[String; 1]> = app.engine.catalog().databases().into_iter().map(|d| [d]).collect();
-        return Ok(serde_json::json!([{"name": "databases", "columns": ["name"], "values": values}]));
+        let values: Vec<[String; 1]> = app
+            .engine
+            .catalog()
+            .databases()
+            .into_iter()
+            .map(|d| [d])
+            .collect();
+        return Ok(
+            serde_json::json!([{"name": "databases", "columns": ["name"], "values": values}]),
+        );
     }
     if is(0, "create") && is(1, "database") && words.len() >= 3 {
         if !may_write {
-            return Err(Refusal::new(405, "invalid", "CREATE DATABASE must be sent by POST"));
+            return Err(Refusal::new(
+                405,
+                "invalid",
+                "CREATE DATABASE must be sent by POST",
+            ));
         }
         let name = database_name(statement)?;
         if app.engine.catalog().ensure_database(&name) {
@@ -223,22 +314,42 @@ async fn run(app: &App, statement: &str, may_write: bool) -> Result<serde_json::
         }
         return Ok(serde_json::json!([]));
     }
-    Err(Refusal::new(400, "invalid", "InfluxQL is understood here for CREATE DATABASE and SHOW DATABASES; SQL is at /api/v1/sql"))
+    Err(Refusal::new(
+        400,
+        "invalid",
+        "InfluxQL is understood here for CREATE DATABASE and SHOW DATABASES; SQL is at /api/v1/sql",
+    ))
 }
 
 /// The name behind `CREATE DATABASE`, quoted or bare; what follows a `WITH` says how InfluxDB keeps it.
 fn database_name(statement: &str) -> Result<String, Refusal> {
-    let bad = || Refusal::new(400, "invalid", "CREATE DATABASE needs a name, quoted if it is not plain");
+    let bad = || {
+        Refusal::new(
+            400,
+            "invalid",
+            "CREATE DATABASE needs a name, quoted if it is not plain",
+        )
+    };
     let mut rest = statement;
     for _ in 0..2 {
-        rest = rest.split_once(char::is_whitespace).ok_or_else(bad)?.1.trim_start();
+        rest = rest
+            .split_once(char::is_whitespace)
+            .ok_or_else(bad)?
+            .1
+            .trim_start();
     }
     if let Some(quoted) = rest.strip_prefix('"') {
         let mut name = String::new();
         let mut chars = quoted.chars();
         while let Some(c) = chars.next() {
             match c {
-                '"' => return if name.is_empty() || name.len() > 255 { Err(bad()) } else { Ok(name) },
+                '"' => {
+                    return if name.is_empty() || name.len() > 255 {
+                        Err(bad())
+                    } else {
+                        Ok(name)
+                    };
+                }
                 '\\' => name.extend(chars.next()),
                 c => name.push(c),
             }
@@ -247,17 +358,26 @@ fn database_name(statement: &str) -> Result<String, Refusal> {
     }
     let name = rest.split_whitespace().next().ok_or_else(bad)?;
     let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_') && name.len() <= 255;
-    if plain { Ok(decode(name).into_owned()) } else { Err(bad()) }
+    if plain {
+        Ok(decode(name).into_owned())
+    } else {
+        Err(bad())
+    }
 }
 
 /// `/health`, once the database is open.
 pub(crate) fn health() -> Response {
-    json(StatusCode::OK, Body::from(health_text("ready for queries and writes")))
+    json(
+        StatusCode::OK,
+        Body::from(health_text("ready for queries and writes")),
+    )
 }
 
 pub(crate) fn health_text(message: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
-    format!(r#"{{"name":"tidemill","message":"{message}","status":"pass","checks":[],"version":"{version}"}}"#)
+    format!(
+        r#"{{"name":"tidemill","message":"{message}","status":"pass","checks":[],"version":"{version}"}}"#
+    )
 }
 
 #[cfg(test)]
@@ -268,19 +388,31 @@ mod tests {
     fn databases_by_name() {
         for (text, name) in [
             ("CREATE DATABASE telegraf", "telegraf"),
-            ("create database \"a \\\"b\\\" c\" WITH DURATION 1d", "a \"b\" c"),
+            (
+                "create database \"a \\\"b\\\" c\" WITH DURATION 1d",
+                "a \"b\" c",
+            ),
             ("CREATE  DATABASE\n x_1", "x_1"),
         ] {
             assert_eq!(database_name(text).ok().as_deref(), Some(name), "{text}");
         }
-        for text in ["CREATE DATABASE \"open", "CREATE DATABASE \"\"", "CREATE DATABASE a-b", "CREATE DATABASE"] {
+        for text in [
+            "CREATE DATABASE \"open",
+            "CREATE DATABASE \"\"",
+            "CREATE DATABASE a-b",
+            "CREATE DATABASE",
+        ] {
             assert!(database_name(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn units_by_both_apis_names() {
-        for (name, unit) in [("n", Precision::Nanos), ("us", Precision::Micros), ("h", Precision::Hours)] {
+        for (name, unit) in [
+            ("n", Precision::Nanos),
+            ("us", Precision::Micros),
+            ("h", Precision::Hours),
+        ] {
             assert_eq!(precision(Some(name)).ok(), Some(unit));
         }
         assert!(precision(Some("fortnight")).is_err());

@@ -32,8 +32,14 @@ pub(super) async fn reply(
     let subscription = attach(app, query, sql).await?;
     match wanted {
         Wanted::Answer(_) => now(subscription, notices, wanted, epoch, started).await,
-        Wanted::Lines => Ok(typed(stream(app, subscription, Shape::Lines, epoch), "application/x-ndjson")),
-        Wanted::Events => Ok(typed(stream(app, subscription, Shape::Events, epoch), "text/event-stream")),
+        Wanted::Lines => Ok(typed(
+            stream(app, subscription, Shape::Lines, epoch),
+            "application/x-ndjson",
+        )),
+        Wanted::Events => Ok(typed(
+            stream(app, subscription, Shape::Events, epoch),
+            "text/event-stream",
+        )),
     }
 }
 
@@ -53,14 +59,23 @@ async fn now(
                 writer.batch(rows).map_err(internal)?;
                 break *seq;
             }
-            Some(Frame::Closed { reason }) => return Err(ApiError::new(422, "execution", reason.clone())),
+            Some(Frame::Closed { reason }) => {
+                return Err(ApiError::new(422, "execution", reason.clone()));
+            }
             Some(_) => {}
             None => return Err(ApiError::new(503, "closing", "the query has ended")),
         }
     };
     notices.push("these are the rows as of now; accept text/event-stream or application/x-ndjson, or use /ws, to follow".into());
     let elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
-    writer.finish(&Tail { lsn, elapsed_ms, message: None, notices: &notices }).map_err(internal)?;
+    writer
+        .finish(&Tail {
+            lsn,
+            elapsed_ms,
+            message: None,
+            notices: &notices,
+        })
+        .map_err(internal)?;
     Ok(typed(writer.take().into(), form.content_type()))
 }
 
@@ -74,7 +89,14 @@ enum Shape {
 
 impl Shape {
     /// Each row of a batch under an operation's name.
-    fn rows(self, op: &str, seq: u64, batch: &RecordBatch, epoch: Option<Epoch>, out: &mut Vec<u8>) {
+    fn rows(
+        self,
+        op: &str,
+        seq: u64,
+        batch: &RecordBatch,
+        epoch: Option<Epoch>,
+        out: &mut Vec<u8>,
+    ) {
         match self {
             Shape::Lines => {
                 let before = format!("{{\"op\":\"{op}\",\"seq\":{seq},\"row\":");
@@ -92,7 +114,10 @@ impl Shape {
         // Writing to a Vec can't fail.
         let _ = match self {
             Shape::Lines => writeln!(out, "{{\"op\":\"{op}\",\"seq\":{seq}{rest}}}"),
-            Shape::Events => write!(out, "event: {op}\nid: {seq}\ndata: {{\"seq\":{seq}{rest}}}\n\n"),
+            Shape::Events => write!(
+                out,
+                "event: {op}\nid: {seq}\ndata: {{\"seq\":{seq}{rest}}}\n\n"
+            ),
         };
     }
 }
@@ -117,10 +142,16 @@ fn stream(app: &Arc<App>, subscription: Subscription, shape: Shape, epoch: Optio
                 shape.note("snapshot", *seq, "", &mut out);
                 shape.rows("insert", *seq, rows, epoch, &mut out);
             }
-            Some(Frame::Changes { seq, insert, retract, .. }) => {
+            Some(Frame::Changes {
+                seq,
+                insert,
+                retract,
+                ..
+            }) => {
                 shape.rows("retract", *seq, retract, epoch, &mut out);
                 shape.rows("insert", *seq, insert, epoch, &mut out);
-                app.commit_times.pushed(*seq, &app.metrics.pushes, app.engine.clock().wall_ns());
+                app.commit_times
+                    .pushed(*seq, &app.metrics.pushes, app.engine.clock().wall_ns());
             }
             Some(Frame::Gap { to, .. }) => shape.note("gap", *to, "", &mut out),
             Some(Frame::Closed { reason }) => {
@@ -129,7 +160,12 @@ fn stream(app: &Arc<App>, subscription: Subscription, shape: Shape, epoch: Optio
                 goes_on = false;
             }
             None => {
-                shape.note("closing", subscription.seq(), ",\"reason\":\"the server is shutting down\"", &mut out);
+                shape.note(
+                    "closing",
+                    subscription.seq(),
+                    ",\"reason\":\"the server is shutting down\"",
+                    &mut out,
+                );
                 goes_on = false;
             }
         }
@@ -139,7 +175,9 @@ fn stream(app: &Arc<App>, subscription: Subscription, shape: Shape, epoch: Optio
 }
 
 fn watermark(subscription: &Subscription) -> String {
-    let Some(ns) = subscription.watermark() else { return String::new() };
+    let Some(ns) = subscription.watermark() else {
+        return String::new();
+    };
     let mut text = b",\"watermark\":\"".to_vec();
     rfc3339(ns, &mut text);
     text.push(b'"');

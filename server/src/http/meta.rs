@@ -71,7 +71,11 @@ fn describe(stream: &Stream, snapshot: &tsdb::Snapshot) -> StreamInfo {
         options: Options {
             disorder_ms: o.disorder_ns / MS,
             lateness_ms: o.lateness_ns / MS,
-            late: if o.late == Late::DeadLetter { "dead_letter" } else { "repair" },
+            late: if o.late == Late::DeadLetter {
+                "dead_letter"
+            } else {
+                "repair"
+            },
             retention_ms: o.retention_ns.map(|ns| ns / MS),
             partition_ms: o.partition_ns / MS,
             merge: o.merge,
@@ -93,16 +97,29 @@ pub(crate) async fn streams(State(app): State<Arc<App>>, request: Request) -> Re
     let db = Params::of(request.uri()).get("db");
     let snapshot = app.engine.snapshot();
     let all = app.engine.catalog().streams();
-    let wanted = all.iter().filter(|s| db.as_ref().is_none_or(|db| s.db == **db));
-    json_of(&Streams { streams: wanted.map(|s| describe(s, &snapshot)).collect(), lsn: snapshot.lsn().0 })
+    let wanted = all
+        .iter()
+        .filter(|s| db.as_ref().is_none_or(|db| s.db == **db));
+    json_of(&Streams {
+        streams: wanted.map(|s| describe(s, &snapshot)).collect(),
+        lsn: snapshot.lsn().0,
+    })
 }
 
 /// `GET /api/v1/streams/{name}`.
-pub(crate) async fn stream(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response {
-    let db = Params::of(request.uri()).get("db").unwrap_or(tsdb::DEFAULT_DATABASE.into());
+pub(crate) async fn stream(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Response {
+    let db = Params::of(request.uri())
+        .get("db")
+        .unwrap_or(tsdb::DEFAULT_DATABASE.into());
     match app.engine.catalog().lookup(&db, &name) {
         Ok(Some(stream)) => json_of(&describe(&stream, &app.engine.snapshot())),
-        Ok(None) => ApiError::new(404, "not_found", format!("stream \"{name}\" not found")).into_response(),
+        Ok(None) => {
+            ApiError::new(404, "not_found", format!("stream \"{name}\" not found")).into_response()
+        }
         Err(error) => ApiError::from(error).into_response(),
     }
 }
@@ -138,7 +155,10 @@ pub(crate) async fn views(State(app): State<Arc<App>>, request: Request) -> Resp
             .output()
             .fields()
             .iter()
-            .map(|f| ViewColumn { name: f.name().clone(), data_type: type_name(f.data_type()) })
+            .map(|f| ViewColumn {
+                name: f.name().clone(),
+                data_type: type_name(f.data_type()),
+            })
             .collect(),
         database: v.db,
         name: v.name,
@@ -155,16 +175,51 @@ pub(crate) async fn views(State(app): State<Arc<App>>, request: Request) -> Resp
 pub(crate) fn metrics(app: &App, page: &mut Page) {
     let stats = app.engine.storage();
     page.one("tidemill_segments", "gauge", "Segments.", stats.segments);
-    page.one("tidemill_segment_bytes", "gauge", "Bytes of segments.", stats.segment_bytes);
-    page.one("tidemill_index_bytes", "gauge", "Bytes of manifest and catalog files.", stats.index_bytes);
+    page.one(
+        "tidemill_segment_bytes",
+        "gauge",
+        "Bytes of segments.",
+        stats.segment_bytes,
+    );
+    page.one(
+        "tidemill_index_bytes",
+        "gauge",
+        "Bytes of manifest and catalog files.",
+        stats.index_bytes,
+    );
     let catalog = app.engine.catalog();
     let snapshot = app.engine.snapshot();
     let now = app.engine.clock().wall_ns();
-    let streams: Vec<_> = stats.streams.iter().filter_map(|s| catalog.stream_by_id(s.stream).map(|n| (n, s))).collect();
-    let labels = |s: &Stream| format!("database=\"{}\",stream=\"{}\"", label(&s.db), label(&s.name));
-    page.many("tidemill_stream_rows", "gauge", "Rows of a stream.", streams.iter().map(|(n, s)| (labels(n), s.rows)));
-    page.many("tidemill_stream_segment_bytes", "gauge", "Bytes of a stream's chunks.", streams.iter().map(|(n, s)| (labels(n), s.bytes)));
-    page.many("tidemill_stream_series", "gauge", "Series of a stream.", streams.iter().map(|(n, _)| (labels(n), n.series().len())));
+    let streams: Vec<_> = stats
+        .streams
+        .iter()
+        .filter_map(|s| catalog.stream_by_id(s.stream).map(|n| (n, s)))
+        .collect();
+    let labels = |s: &Stream| {
+        format!(
+            "database=\"{}\",stream=\"{}\"",
+            label(&s.db),
+            label(&s.name)
+        )
+    };
+    page.many(
+        "tidemill_stream_rows",
+        "gauge",
+        "Rows of a stream.",
+        streams.iter().map(|(n, s)| (labels(n), s.rows)),
+    );
+    page.many(
+        "tidemill_stream_segment_bytes",
+        "gauge",
+        "Bytes of a stream's chunks.",
+        streams.iter().map(|(n, s)| (labels(n), s.bytes)),
+    );
+    page.many(
+        "tidemill_stream_series",
+        "gauge",
+        "Series of a stream.",
+        streams.iter().map(|(n, _)| (labels(n), n.series().len())),
+    );
     page.many(
         "tidemill_stream_freshness_seconds",
         "gauge",
@@ -176,8 +231,30 @@ pub(crate) fn metrics(app: &App, page: &mut Page) {
     );
     let views = app.views.metrics();
     let labels = |name: &str| format!("view=\"{}\"", label(name));
-    page.many("tidemill_view_lag_seconds", "gauge", "From a row's commit to its being in the view.", views.iter().map(|v| (labels(&v.name), v.lag_ns as f64 / 1e9)));
-    page.many("tidemill_view_rows_total", "counter", "Rows that a view took in.", views.iter().map(|v| (labels(&v.name), v.rows)));
-    page.many("tidemill_view_groups", "gauge", "Groups that a view holds.", views.iter().map(|v| (labels(&v.name), v.groups)));
-    page.many("tidemill_view_state_bytes", "gauge", "Bytes of a view's saved state.", views.iter().map(|v| (labels(&v.name), v.bytes)));
+    page.many(
+        "tidemill_view_lag_seconds",
+        "gauge",
+        "From a row's commit to its being in the view.",
+        views
+            .iter()
+            .map(|v| (labels(&v.name), v.lag_ns as f64 / 1e9)),
+    );
+    page.many(
+        "tidemill_view_rows_total",
+        "counter",
+        "Rows that a view took in.",
+        views.iter().map(|v| (labels(&v.name), v.rows)),
+    );
+    page.many(
+        "tidemill_view_groups",
+        "gauge",
+        "Groups that a view holds.",
+        views.iter().map(|v| (labels(&v.name), v.groups)),
+    );
+    page.many(
+        "tidemill_view_state_bytes",
+        "gauge",
+        "Bytes of a view's saved state.",
+        views.iter().map(|v| (labels(&v.name), v.bytes)),
+    );
 }

@@ -22,6 +22,7 @@ pub(crate) use sql::session;
 use crate::Config;
 use crate::metrics::{Metrics, Route};
 use crate::ws::{self, CommitTimes, Dashboard, Topics};
+use ::ingest::decode::line_protocol::LineDecoder;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -31,7 +32,6 @@ use futures::FutureExt;
 use guard::Guard;
 use http::{HeaderValue, Method, StatusCode, header};
 use hyper::body::Incoming;
-use ::ingest::decode::line_protocol::LineDecoder;
 use query::QueryEngine;
 use query::view::ViewRuntime;
 use std::convert::Infallible;
@@ -87,12 +87,17 @@ impl App {
     /// Wakes those who wait for the catalog, if it has changed.
     pub(crate) fn note_catalog(&self) {
         let version = self.engine.catalog().version();
-        self.catalog_changed.send_if_modified(|known| std::mem::replace(known, version) != version);
+        self.catalog_changed
+            .send_if_modified(|known| std::mem::replace(known, version) != version);
     }
 
     pub(crate) fn body_limits(&self) -> BodyLimits {
         let l = &self.config.limits;
-        BodyLimits { sent: l.body_bytes, decoded: l.decoded_bytes, time: Duration::from_secs(l.body_seconds) }
+        BodyLimits {
+            sent: l.body_bytes,
+            decoded: l.decoded_bytes,
+            time: Duration::from_secs(l.body_seconds),
+        }
     }
 }
 
@@ -106,7 +111,12 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(config: Arc<Config>, metrics: Arc<Metrics>) -> Gate {
-        Gate { guard: Guard::new(&config.hosts), config, metrics, open: OnceLock::new() }
+        Gate {
+            guard: Guard::new(&config.hosts),
+            config,
+            metrics,
+            open: OnceLock::new(),
+        }
     }
 
     /// Lets requests in.
@@ -121,14 +131,22 @@ impl Gate {
     }
 
     /// Answers a request, whatever happens in it.
-    pub(crate) async fn answer(&self, request: hyper::Request<Incoming>) -> Result<Response, Infallible> {
+    pub(crate) async fn answer(
+        &self,
+        request: hyper::Request<Incoming>,
+    ) -> Result<Response, Infallible> {
         let route = route_of(request.uri().path());
         let response = match AssertUnwindSafe(self.admit(request)).catch_unwind().await {
             Ok(response) => response,
             Err(_) => {
                 // The panic's own words are in the log: the hook has written them.
                 self.metrics.panics.fetch_add(1, Ordering::Relaxed);
-                ApiError::new(500, "internal", "the request ran into a fault of the server").into_response()
+                ApiError::new(
+                    500,
+                    "internal",
+                    "the request ran into a fault of the server",
+                )
+                .into_response()
             }
         };
         self.metrics.replied(route, response.status().as_u16());
@@ -137,7 +155,9 @@ impl Gate {
 
     async fn admit(&self, request: hyper::Request<Incoming>) -> Response {
         let path = request.uri().path();
-        let Some((app, router)) = self.open.get() else { return starting(path) };
+        let Some((app, router)) = self.open.get() else {
+            return starting(path);
+        };
         if !matches!(path, "/health" | "/ready" | "/ping" | "/metrics")
             && let Err(refused) = self.guard.check(request.method(), request.headers())
         {
@@ -173,13 +193,21 @@ impl Gate {
 /// While the log is being recovered.
 fn starting(path: &str) -> Response {
     match path {
-        "/health" => reply::json(StatusCode::OK, influx::health_text("starting: recovering the log")),
+        "/health" => reply::json(
+            StatusCode::OK,
+            influx::health_text("starting: recovering the log"),
+        ),
         "/ready" => {
-            let mut response = reply::json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"starting"}"#);
+            let mut response =
+                reply::json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"starting"}"#);
             reply::retry_after(&mut response, Some(1));
             response
         }
-        _ => ApiError { retry_after: Some(1), ..ApiError::new(503, "starting", "the server is starting") }.into_response(),
+        _ => ApiError {
+            retry_after: Some(1),
+            ..ApiError::new(503, "starting", "the server is starting")
+        }
+        .into_response(),
     }
 }
 
@@ -189,7 +217,14 @@ fn route_of(path: &str) -> Route {
         "/api/v1/sql" | "/api/v1/query" | "/query" => Route::Sql,
         _ if path.starts_with(ingest::PREFIX) => Route::Ingest,
         _ if path.starts_with("/api/v1/admin/") => Route::Admin,
-        _ if path.starts_with("/api/") || matches!(path, "/health" | "/ready" | "/ping" | "/metrics" | "/settings" | "/ws") => Route::Other,
+        _ if path.starts_with("/api/")
+            || matches!(
+                path,
+                "/health" | "/ready" | "/ping" | "/metrics" | "/settings" | "/ws"
+            ) =>
+        {
+            Route::Other
+        }
         _ => Route::Page,
     }
 }
@@ -197,7 +232,10 @@ fn route_of(path: &str) -> Route {
 fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/health", get(async || influx::health()))
-        .route("/ready", get(async || reply::json(StatusCode::OK, r#"{"status":"ready"}"#)))
+        .route(
+            "/ready",
+            get(async || reply::json(StatusCode::OK, r#"{"status":"ready"}"#)),
+        )
         .route("/ping", get(influx::ping).head(influx::ping))
         .route("/settings", get(influx::settings))
         .route("/query", get(influx::query).post(influx::query))
@@ -219,7 +257,11 @@ fn router(app: Arc<App>) -> Router {
 }
 
 async fn wrong_method(request: Request) -> Response {
-    let message = format!("{} does not take {}", request.uri().path(), request.method());
+    let message = format!(
+        "{} does not take {}",
+        request.uri().path(),
+        request.method()
+    );
     ApiError::new(405, "method_not_allowed", message).into_response()
 }
 

@@ -23,7 +23,8 @@ impl<'a> Params<'a> {
 
     /// Whether the parameter is there and says yes; alone it does, too (`?create`).
     pub(crate) fn flag(self, name: &str) -> bool {
-        self.get(name).is_some_and(|v| matches!(&*v, "" | "true" | "1" | "yes"))
+        self.get(name)
+            .is_some_and(|v| matches!(&*v, "" | "true" | "1" | "yes"))
     }
 
     fn pairs(self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
@@ -42,7 +43,9 @@ pub(crate) fn decode(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let (mut out, mut i) = (Vec::with_capacity(bytes.len()), 0);
     while i < bytes.len() {
-        let escaped = (bytes[i] == b'%').then(|| bytes.get(i + 1..i + 3).and_then(hex)).flatten();
+        let escaped = (bytes[i] == b'%')
+            .then(|| bytes.get(i + 1..i + 3).and_then(hex))
+            .flatten();
         match (bytes[i], escaped) {
             (_, Some(byte)) => {
                 out.push(byte);
@@ -82,7 +85,10 @@ mod tests {
     fn broken_escapes_stay_as_they_are() {
         for text in ["%", "%4", "%zz", "a%", "%%41"] {
             let decoded = decode(text);
-            assert!(decoded.starts_with('%') || decoded.starts_with('a'), "{text} became {decoded}");
+            assert!(
+                decoded.starts_with('%') || decoded.starts_with('a'),
+                "{text} became {decoded}"
+            );
         }
         assert_eq!(decode("%%41"), "%A");
     }

@@ -29,7 +29,16 @@ pub(crate) struct ApiError {
 impl ApiError {
     pub(crate) fn new(status: u16, code: &'static str, message: impl Into<String>) -> ApiError {
         let message = message.into();
-        ApiError { status, retry_after: None, code, message, line: None, column: None, hint: None, statement: None }
+        ApiError {
+            status,
+            retry_after: None,
+            code,
+            message,
+            line: None,
+            column: None,
+            hint: None,
+            statement: None,
+        }
     }
 
     pub(crate) fn bad(message: impl Into<String>) -> ApiError {
@@ -49,7 +58,10 @@ impl ApiError {
 
 impl From<ingest::admission::Rejection> for ApiError {
     fn from(r: ingest::admission::Rejection) -> ApiError {
-        ApiError { retry_after: r.retry_after, ..ApiError::new(r.status, r.code, r.message) }
+        ApiError {
+            retry_after: r.retry_after,
+            ..ApiError::new(r.status, r.code, r.message)
+        }
     }
 }
 
@@ -61,10 +73,20 @@ impl From<tsdb::Error> for ApiError {
             E::StreamExists(_) => ApiError::new(409, "conflict", message),
             E::StreamNotFound(_) => ApiError::new(404, "not_found", message),
             E::AmbiguousName { .. } => ApiError::new(400, "ambiguous", message),
-            E::InvalidDefinition(_) | E::TypeConflict { .. } => ApiError::new(422, "invalid", message),
-            E::UnknownStream(_) => ApiError::new(409, "conflict", "the stream was dropped meanwhile"),
-            E::Overloaded { .. } => ApiError { retry_after: Some(1), ..ApiError::new(503, "overloaded", message) },
-            E::Closed => ApiError { retry_after: Some(5), ..ApiError::new(503, "closing", message) },
+            E::InvalidDefinition(_) | E::TypeConflict { .. } => {
+                ApiError::new(422, "invalid", message)
+            }
+            E::UnknownStream(_) => {
+                ApiError::new(409, "conflict", "the stream was dropped meanwhile")
+            }
+            E::Overloaded { .. } => ApiError {
+                retry_after: Some(1),
+                ..ApiError::new(503, "overloaded", message)
+            },
+            E::Closed => ApiError {
+                retry_after: Some(5),
+                ..ApiError::new(503, "closing", message)
+            },
             _ => ApiError::new(500, "storage", message),
         }
     }
@@ -82,7 +104,9 @@ impl IntoResponse for ApiError {
 
 pub(crate) fn retry_after(response: &mut Response, seconds: Option<u32>) {
     if let Some(seconds) = seconds {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
 }
 
@@ -90,7 +114,10 @@ pub(crate) fn retry_after(response: &mut Response, seconds: Option<u32>) {
 pub(crate) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     response
 }
 
@@ -116,7 +143,11 @@ pub(crate) fn database(app: &App, name: &str) -> Result<(), ApiError> {
         return Ok(());
     }
     if !app.config.auto_create_databases {
-        return Err(ApiError::new(404, "not_found", format!("database not found: \"{name}\"")));
+        return Err(ApiError::new(
+            404,
+            "not_found",
+            format!("database not found: \"{name}\""),
+        ));
     }
     if name.is_empty() || name.len() > 255 || name.contains('\0') {
         return Err(ApiError::bad("a database's name has 1 to 255 bytes"));

@@ -27,7 +27,13 @@ impl From<QueryError> for ApiError {
         let hint = error.hint().map(str::to_owned);
         let retry_after = (error.http_status() == 503).then_some(1);
         let plain = ApiError::new(error.http_status(), error.code(), error.message());
-        ApiError { line, column, hint, retry_after, ..plain }
+        ApiError {
+            line,
+            column,
+            hint,
+            retry_after,
+            ..plain
+        }
     }
 }
 
@@ -45,7 +51,8 @@ pub(crate) async fn post(app: &Arc<App>, request: hyper::Request<Incoming>) -> R
     let answer = async {
         let asked = asked(app, &head.uri, &head.headers)?;
         let bytes = body::read(&head.headers, incoming, app.body_limits()).await?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| ApiError::bad("the statement is not UTF-8"))?;
+        let text =
+            std::str::from_utf8(&bytes).map_err(|_| ApiError::bad("the statement is not UTF-8"))?;
         run(app, text, asked).await
     };
     answer.await.unwrap_or_else(IntoResponse::into_response)
@@ -57,12 +64,26 @@ pub(crate) async fn get(State(app): State<Arc<App>>, request: Request) -> Respon
     let answer = async {
         let asked = asked(&app, &head.uri, &head.headers)?;
         let params = Params::of(&head.uri);
-        let name = if head.uri.path().ends_with("/query") { "sql" } else { "q" };
-        let text = params.get(name).ok_or_else(|| ApiError::bad(format!("the parameter {name} is missing")))?;
-        let statements = query::lang::parse_statements(&text).map_err(|e| ApiError::from(QueryError::from(e)))?;
+        let name = if head.uri.path().ends_with("/query") {
+            "sql"
+        } else {
+            "q"
+        };
+        let text = params
+            .get(name)
+            .ok_or_else(|| ApiError::bad(format!("the parameter {name} is missing")))?;
+        let statements = query::lang::parse_statements(&text)
+            .map_err(|e| ApiError::from(QueryError::from(e)))?;
         if let Some(i) = statements.iter().position(|s| !reads_only(&s.kind)) {
-            let error = ApiError::new(405, "read_only", "a GET request never writes; send this statement by POST");
-            return Err(ApiError { statement: (statements.len() > 1).then_some(i), ..error });
+            let error = ApiError::new(
+                405,
+                "read_only",
+                "a GET request never writes; send this statement by POST",
+            );
+            return Err(ApiError {
+                statement: (statements.len() > 1).then_some(i),
+                ..error
+            });
         }
         run(&app, &text, asked).await
     };
@@ -71,8 +92,13 @@ pub(crate) async fn get(State(app): State<Arc<App>>, request: Request) -> Respon
 
 fn reads_only(kind: &StatementKind) -> bool {
     match kind {
-        StatementKind::Query(_) | StatementKind::Show { .. } | StatementKind::Describe { .. } | StatementKind::Use { .. } => true,
-        StatementKind::Explain { analyze, statement, .. } => !analyze || reads_only(&statement.kind),
+        StatementKind::Query(_)
+        | StatementKind::Show { .. }
+        | StatementKind::Describe { .. }
+        | StatementKind::Use { .. } => true,
+        StatementKind::Explain {
+            analyze, statement, ..
+        } => !analyze || reads_only(&statement.kind),
         _ => false,
     }
 }
@@ -81,12 +107,22 @@ fn asked(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Asked, ApiError> {
     let params = Params::of(uri);
     let epoch = match params.get("epoch") {
         None => None,
-        Some(name) => Some(
-            Epoch::of(&name).ok_or_else(|| ApiError::bad(format!("epoch \"{name}\" is not known; use ns, us, ms or s")))?,
-        ),
+        Some(name) => Some(Epoch::of(&name).ok_or_else(|| {
+            ApiError::bad(format!(
+                "epoch \"{name}\" is not known; use ns, us, ms or s"
+            ))
+        })?),
     };
-    let db = params.get("db").filter(|d| !d.is_empty()).unwrap_or(tsdb::DEFAULT_DATABASE.into());
-    Ok(Asked { session: session(app, &db), wanted: wanted(headers)?, epoch, started: Instant::now() })
+    let db = params
+        .get("db")
+        .filter(|d| !d.is_empty())
+        .unwrap_or(tsdb::DEFAULT_DATABASE.into());
+    Ok(Asked {
+        session: session(app, &db),
+        wanted: wanted(headers)?,
+        epoch,
+        started: Instant::now(),
+    })
 }
 
 /// A session within the server's bounds.
@@ -104,18 +140,46 @@ async fn run(app: &Arc<App>, text: &str, asked: Asked) -> Result<Response, ApiEr
     app.note_catalog();
     let outputs = outputs.map_err(|(i, error)| {
         let several = query::lang::parse_statements(text).is_ok_and(|s| s.len() > 1);
-        ApiError { statement: several.then_some(i), ..ApiError::from(error) }
+        ApiError {
+            statement: several.then_some(i),
+            ..ApiError::from(error)
+        }
     })?;
     let Some(last) = outputs.into_iter().next_back() else {
         return Err(ApiError::new(400, "syntax", "there is no statement"));
     };
     match last {
-        Output::Rows { schema, rows, lsn, notices } => {
-            let writer = Writer::new(asked.wanted.form(), asked.epoch, &schema).map_err(internal)?;
-            answer(app, Answer { writer, rows, lsn, notices, started: asked.started }, asked.wanted.form()).await
+        Output::Rows {
+            schema,
+            rows,
+            lsn,
+            notices,
+        } => {
+            let writer =
+                Writer::new(asked.wanted.form(), asked.epoch, &schema).map_err(internal)?;
+            answer(
+                app,
+                Answer {
+                    writer,
+                    rows,
+                    lsn,
+                    notices,
+                    started: asked.started,
+                },
+                asked.wanted.form(),
+            )
+            .await
         }
-        Output::Done { message, lsn, notices } => done(&asked, &message, lsn, &notices),
-        Output::Continuous { query, sql, notices } => live::reply(app, *query, sql, notices, asked.wanted, asked.epoch).await,
+        Output::Done {
+            message,
+            lsn,
+            notices,
+        } => done(&asked, &message, lsn, &notices),
+        Output::Continuous {
+            query,
+            sql,
+            notices,
+        } => live::reply(app, *query, sql, notices, asked.wanted, asked.epoch).await,
     }
 }
 
@@ -125,15 +189,25 @@ pub(crate) fn internal(error: impl std::fmt::Display) -> ApiError {
 
 fn done(asked: &Asked, message: &str, lsn: u64, notices: &[String]) -> Result<Response, ApiError> {
     let form = asked.wanted.form();
-    let mut writer = Writer::new(form, None, &arrow::datatypes::Schema::empty()).map_err(internal)?;
+    let mut writer =
+        Writer::new(form, None, &arrow::datatypes::Schema::empty()).map_err(internal)?;
     let elapsed_ms = asked.started.elapsed().as_secs_f64() * 1e3;
-    writer.finish(&Tail { lsn, elapsed_ms, message: Some(message), notices }).map_err(internal)?;
+    writer
+        .finish(&Tail {
+            lsn,
+            elapsed_ms,
+            message: Some(message),
+            notices,
+        })
+        .map_err(internal)?;
     Ok(typed(writer.take().into(), form.content_type()))
 }
 
 pub(crate) fn typed(body: Body, kind: &'static str) -> Response {
     let mut response = json(StatusCode::OK, body);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
@@ -154,7 +228,12 @@ impl Answer {
                 Some(batch) => self.writer.batch(&batch?).map_err(internal)?,
                 None => {
                     let elapsed_ms = self.started.elapsed().as_secs_f64() * 1e3;
-                    let tail = Tail { lsn: self.lsn, elapsed_ms, message: None, notices: &self.notices };
+                    let tail = Tail {
+                        lsn: self.lsn,
+                        elapsed_ms,
+                        message: None,
+                        notices: &self.notices,
+                    };
                     self.writer.finish(&tail).map_err(internal)?;
                     return Ok(true);
                 }

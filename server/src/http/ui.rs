@@ -24,10 +24,16 @@ pub(crate) async fn file(request: Request) -> Response {
     };
     let reads = request.method() == Method::GET || request.method() == Method::HEAD;
     let Some(found) = reads.then(|| Files::get(name)).flatten() else {
-        return ApiError::new(404, "not_found", format!("nothing is at {path}")).hint("the API is described at /api/docs").into_response();
+        return ApiError::new(404, "not_found", format!("nothing is at {path}"))
+            .hint("the API is described at /api/docs")
+            .into_response();
     };
     let etag = etag(&found.metadata.sha256_hash());
-    if request.headers().get(header::IF_NONE_MATCH).is_some_and(|v| v.as_bytes() == etag.as_bytes()) {
+    if request
+        .headers()
+        .get(header::IF_NONE_MATCH)
+        .is_some_and(|v| v.as_bytes() == etag.as_bytes())
+    {
         return dressed(StatusCode::NOT_MODIFIED, &etag, name, Vec::new().into());
     }
     dressed(StatusCode::OK, &etag, name, found.data.into_owned().into())
@@ -42,10 +48,19 @@ fn dressed(status: StatusCode, etag: &str, name: &str, body: axum::body::Body) -
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(content_type(name)),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(POLICY),
+    );
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     if let Ok(value) = HeaderValue::from_str(etag) {
         headers.insert(header::ETAG, value);
     }

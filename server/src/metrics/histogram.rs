@@ -16,7 +16,10 @@ pub(crate) struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Histogram { counts: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(), sum: AtomicU64::new(0) }
+        Histogram {
+            counts: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
+            sum: AtomicU64::new(0),
+        }
     }
 }
 
@@ -48,7 +51,11 @@ impl Histogram {
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot {
-            counts: self.counts.iter().map(|c| c.load(Ordering::Relaxed)).collect(),
+            counts: self
+                .counts
+                .iter()
+                .map(|c| c.load(Ordering::Relaxed))
+                .collect(),
             sum: self.sum.load(Ordering::Relaxed),
         }
     }
@@ -68,8 +75,16 @@ impl Snapshot {
 
     /// What came between an earlier moment and this one.
     pub(crate) fn since(&self, earlier: &Snapshot) -> Snapshot {
-        let counts = self.counts.iter().zip(&earlier.counts).map(|(a, b)| a.saturating_sub(*b)).collect();
-        Snapshot { counts, sum: self.sum.saturating_sub(earlier.sum) }
+        let counts = self
+            .counts
+            .iter()
+            .zip(&earlier.counts)
+            .map(|(a, b)| a.saturating_sub(*b))
+            .collect();
+        Snapshot {
+            counts,
+            sum: self.sum.saturating_sub(earlier.sum),
+        }
     }
 
     /// The value in nanoseconds that a share `q` of all values does not exceed; `None` when there is none.
@@ -106,11 +121,25 @@ mod tests {
     #[test]
     fn buckets_cover_all_values_in_order() {
         let mut before = 0;
-        for value in (0..200u64).chain((8..64).flat_map(|b| [(1 << b) - 1, 1 << b, (1 << b) + 1])).chain([u64::MAX]) {
+        for value in (0..200u64)
+            .chain((8..64).flat_map(|b| [(1 << b) - 1, 1 << b, (1 << b) + 1]))
+            .chain([u64::MAX])
+        {
             let b = bucket(value);
-            assert!(b < BUCKETS && b >= before, "{value} is in bucket {b} after {before}");
-            assert!(top(b) >= value, "bucket {b} ends at {} before {value}", top(b));
-            assert!(b == 0 || top(b - 1) < value, "{value} belongs to bucket {}", b - 1);
+            assert!(
+                b < BUCKETS && b >= before,
+                "{value} is in bucket {b} after {before}"
+            );
+            assert!(
+                top(b) >= value,
+                "bucket {b} ends at {} before {value}",
+                top(b)
+            );
+            assert!(
+                b == 0 || top(b - 1) < value,
+                "{value} belongs to bucket {}",
+                b - 1
+            );
             before = b;
         }
     }
@@ -125,7 +154,10 @@ mod tests {
         for q in [0.01, 0.5, 0.95, 0.99, 1.0] {
             let exact = 10_000_000.0 * q;
             let got = s.quantile(q).unwrap() as f64;
-            assert!(got >= exact && got <= exact * 1.0626, "{q}: {got} against {exact}");
+            assert!(
+                got >= exact && got <= exact * 1.0626,
+                "{q}: {got} against {exact}"
+            );
         }
         assert_eq!(s.count(), 10_000);
         assert!((s.mean().unwrap() - 5_000_500.0).abs() < 1.0);

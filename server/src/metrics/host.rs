@@ -34,13 +34,17 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new() -> Host {
-        Host { last: read_counters(), at: Instant::now() }
+        Host {
+            last: read_counters(),
+            at: Instant::now(),
+        }
     }
 
     pub(crate) fn sample(&mut self) -> HostSample {
         let (now, at) = (read_counters(), Instant::now());
         let seconds = at.duration_since(self.at).as_secs_f64();
-        let rate = |new: u64, old: u64| (seconds > 0.0).then(|| new.saturating_sub(old) as f64 / seconds);
+        let rate =
+            |new: u64, old: u64| (seconds > 0.0).then(|| new.saturating_sub(old) as f64 / seconds);
         let all = now.cpu_all.saturating_sub(self.last.cpu_all);
         let busy = now.cpu_busy.saturating_sub(self.last.cpu_busy);
         let memory = memory();
@@ -63,13 +67,24 @@ fn read_counters() -> Counters {
     let (cpu_busy, cpu_all) = cpu(&text("/proc/stat")).unwrap_or_default();
     let (disk_read, disk_written) = disks(&text("/proc/diskstats"));
     let (received, sent) = network(&text("/proc/net/dev"));
-    Counters { cpu_busy, cpu_all, disk_read, disk_written, received, sent }
+    Counters {
+        cpu_busy,
+        cpu_all,
+        disk_read,
+        disk_written,
+        received,
+        sent,
+    }
 }
 
 /// Busy and all ticks, from the first line of `/proc/stat`. Guests' time is part of user's already.
 fn cpu(stat: &str) -> Option<(u64, u64)> {
     let line = stat.lines().next()?.strip_prefix("cpu ")?;
-    let ticks: Vec<u64> = line.split_whitespace().take(8).filter_map(|t| t.parse().ok()).collect();
+    let ticks: Vec<u64> = line
+        .split_whitespace()
+        .take(8)
+        .filter_map(|t| t.parse().ok())
+        .collect();
     let all: u64 = ticks.iter().sum();
     let idle = ticks.get(3)? + ticks.get(4).unwrap_or(&0);
     Some((all - idle, all))
@@ -80,8 +95,12 @@ fn disks(stats: &str) -> (u64, u64) {
     let mut sum = (0, 0);
     for line in stats.lines() {
         let f: Vec<&str> = line.split_whitespace().collect();
-        let (Some(name), Some(read), Some(written)) = (f.get(2), f.get(5), f.get(9)) else { continue };
-        let virtual_disk = ["loop", "ram", "dm-", "md", "zram", "sr"].iter().any(|p| name.starts_with(p));
+        let (Some(name), Some(read), Some(written)) = (f.get(2), f.get(5), f.get(9)) else {
+            continue;
+        };
+        let virtual_disk = ["loop", "ram", "dm-", "md", "zram", "sr"]
+            .iter()
+            .any(|p| name.starts_with(p));
         if virtual_disk || is_partition(name) {
             continue;
         }
@@ -106,11 +125,16 @@ fn is_partition(name: &str) -> bool {
 fn network(dev: &str) -> (u64, u64) {
     let mut sum = (0, 0);
     for line in dev.lines() {
-        let Some((name, counters)) = line.split_once(':') else { continue };
+        let Some((name, counters)) = line.split_once(':') else {
+            continue;
+        };
         if name.trim() == "lo" {
             continue;
         }
-        let n: Vec<u64> = counters.split_whitespace().filter_map(|t| t.parse().ok()).collect();
+        let n: Vec<u64> = counters
+            .split_whitespace()
+            .filter_map(|t| t.parse().ok())
+            .collect();
         if let (Some(received), Some(sent)) = (n.first(), n.get(8)) {
             sum = (sum.0 + received, sum.1 + sent);
         }
@@ -141,12 +165,25 @@ pub(crate) struct ProcessUse {
 pub(crate) fn process_use() -> ProcessUse {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The command's name may hold blanks and parentheses; fields are counted behind the last one.
-    let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, f)| f).split_whitespace().collect();
-    let ticks = |i: usize| fields.get(i).and_then(|t| t.parse::<u64>().ok()).unwrap_or(0);
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .map_or("", |(_, f)| f)
+        .split_whitespace()
+        .collect();
+    let ticks = |i: usize| {
+        fields
+            .get(i)
+            .and_then(|t| t.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
     // SAFETY: sysconf reads no memory of ours.
     let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as f64;
     let status = fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = status.split_whitespace().nth(1).and_then(|t| t.parse::<u64>().ok()).unwrap_or(0);
+    let pages = status
+        .split_whitespace()
+        .nth(1)
+        .and_then(|t| t.parse::<u64>().ok())
+        .unwrap_or(0);
     // SAFETY: as above.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.max(1) as u64;
     ProcessUse {
@@ -162,7 +199,10 @@ mod tests {
 
     #[test]
     fn counters_are_read_as_the_kernel_writes_them() {
-        assert_eq!(cpu("cpu  10 1 5 100 4 0 2 1 9 9\ncpu0 1 1 1 1"), Some((19, 123)));
+        assert_eq!(
+            cpu("cpu  10 1 5 100 4 0 2 1 9 9\ncpu0 1 1 1 1"),
+            Some((19, 123))
+        );
         assert_eq!(cpu(""), None);
         let stats = "   8  0 sda 1 0 100 5 2 0 50 5 0 0 0\n   8  1 sda1 1 0 100 5 2 0 50 5 0 0 0\n 259 0 nvme0n1 1 0 10 5 2 0 20 5 0 0 0\n 259 1 nvme0n1p1 1 0 10 5 2 0 20 5 0 0 0\n 7 0 loop0 1 0 9 0 0 0 9 0\n";
         assert_eq!(disks(stats), (110 * 512, 70 * 512));
@@ -173,6 +213,9 @@ mod tests {
     #[test]
     fn this_process_uses_memory_and_files() {
         let used = process_use();
-        assert!(used.resident_bytes > 100_000 && used.open_files >= 3, "{used:?}");
+        assert!(
+            used.resident_bytes > 100_000 && used.open_files >= 3,
+            "{used:?}"
+        );
     }
 }

@@ -24,8 +24,14 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    pub(crate) const ALL: [Route; 6] =
-        [Route::LineProtocol, Route::Ingest, Route::Sql, Route::Admin, Route::Page, Route::Other];
+    pub(crate) const ALL: [Route; 6] = [
+        Route::LineProtocol,
+        Route::Ingest,
+        Route::Sql,
+        Route::Admin,
+        Route::Page,
+        Route::Other,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -46,19 +46,38 @@ pub(crate) struct Dashboard {
 impl Dashboard {
     /// `epoch` tells this server's rows from those of one before.
     pub(crate) fn new(epoch: u64) -> Dashboard {
-        Dashboard { epoch, kept: Mutex::default(), next: broadcast::channel(64).0 }
+        Dashboard {
+            epoch,
+            kept: Mutex::default(),
+            next: broadcast::channel(64).0,
+        }
     }
 
     pub(crate) fn schema() -> Schema {
-        let time = Field::new("timestamp", DataType::Timestamp(TimeUnit::Nanosecond, None), false);
+        let time = Field::new(
+            "timestamp",
+            DataType::Timestamp(TimeUnit::Nanosecond, None),
+            false,
+        );
         let rest = COLUMNS.iter().map(|(name, whole)| {
-            Field::new(*name, if *whole { DataType::Int64 } else { DataType::Float64 }, true)
+            Field::new(
+                *name,
+                if *whole {
+                    DataType::Int64
+                } else {
+                    DataType::Float64
+                },
+                true,
+            )
         });
         Schema::new(std::iter::once(time).chain(rest).collect::<Vec<_>>())
     }
 
     fn label() -> Label {
-        Label { topic: TOPIC.into(), id: None }
+        Label {
+            topic: TOPIC.into(),
+            id: None,
+        }
     }
 
     /// What was there, as frames, and what comes; no row is in both or in neither.
@@ -66,21 +85,33 @@ impl Dashboard {
         let kept = self.kept.lock();
         let (seq, rows) = &*kept;
         let subscribed = frames::subscribed(&Self::label(), &Self::schema(), self.epoch, *seq, &[]);
-        (vec![subscribed, self.snapshot(*seq, rows)], self.next.subscribe())
+        (
+            vec![subscribed, self.snapshot(*seq, rows)],
+            self.next.subscribe(),
+        )
     }
 
     /// A new beginning for a subscriber who missed rows.
     pub(crate) fn resync(&self) -> (Vec<Utf8Bytes>, broadcast::Receiver<Utf8Bytes>) {
         let kept = self.kept.lock();
         let (seq, rows) = &*kept;
-        let gap = frames::gap(&Self::label(), 0, *seq, "the subscriber was too slow; a snapshot follows");
+        let gap = frames::gap(
+            &Self::label(),
+            0,
+            *seq,
+            "the subscriber was too slow; a snapshot follows",
+        );
         (vec![gap, self.snapshot(*seq, rows)], self.next.subscribe())
     }
 
     fn snapshot(&self, seq: u64, rows: &VecDeque<Vec<u8>>) -> Utf8Bytes {
         let mut out = Self::label().start("snapshot");
         // Writing to a Vec can't fail.
-        let _ = write!(out, ",\"epoch\":{},\"seq\":{seq},\"rows\":[", frames::shown_epoch(self.epoch));
+        let _ = write!(
+            out,
+            ",\"epoch\":{},\"seq\":{seq},\"rows\":[",
+            frames::shown_epoch(self.epoch)
+        );
         for (i, row) in rows.iter().enumerate() {
             if i > 0 {
                 out.push(b',');
@@ -96,7 +127,11 @@ impl Dashboard {
         let mut kept = self.kept.lock();
         let prev = std::mem::replace(&mut kept.0, seq);
         let mut out = Self::label().start("changes");
-        let _ = write!(out, ",\"epoch\":{},\"prev\":{prev},\"seq\":{seq},\"insert\":[", frames::shown_epoch(self.epoch));
+        let _ = write!(
+            out,
+            ",\"epoch\":{},\"prev\":{prev},\"seq\":{seq},\"insert\":[",
+            frames::shown_epoch(self.epoch)
+        );
         out.extend_from_slice(&row);
         out.extend_from_slice(b"],\"retract\":[]");
         if kept.1.len() == KEPT {
@@ -112,7 +147,11 @@ impl Dashboard {
 pub(crate) async fn run(app: Arc<App>) {
     let mut stop = app.stop.clone();
     let mut host = Host::new();
-    let (mut rows, mut writes, mut at) = (rows_so_far(&app), app.metrics.writes.snapshot(), Instant::now());
+    let (mut rows, mut writes, mut at) = (
+        rows_so_far(&app),
+        app.metrics.writes.snapshot(),
+        Instant::now(),
+    );
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     tick.tick().await;
@@ -122,7 +161,11 @@ pub(crate) async fn run(app: Arc<App>) {
             _ = stop.changed() => return,
         }
         let seq = app.engine.published().0;
-        let now = (rows_so_far(&app), app.metrics.writes.snapshot(), Instant::now());
+        let now = (
+            rows_so_far(&app),
+            app.metrics.writes.snapshot(),
+            Instant::now(),
+        );
         let seconds = now.2.duration_since(at).as_secs_f64().max(1e-3);
         let events = now.0.saturating_sub(rows) as f64 / seconds;
         let row = row(&app, events, now.0, &now.1.since(&writes), &host.sample());
@@ -184,8 +227,14 @@ mod tests {
         dashboard.push(8, b"[3]".to_vec());
         let parse = |t: &Utf8Bytes| serde_json::from_str::<Value>(t.as_str()).unwrap();
         let snapshot = parse(&first[1]);
-        assert_eq!(parse(&first[0])["columns"].as_array().unwrap().len(), COLUMNS.len() + 1);
-        assert_eq!((snapshot["seq"].as_u64(), &snapshot["rows"]), (Some(3), &serde_json::json!([[1]])));
+        assert_eq!(
+            parse(&first[0])["columns"].as_array().unwrap().len(),
+            COLUMNS.len() + 1
+        );
+        assert_eq!(
+            (snapshot["seq"].as_u64(), &snapshot["rows"]),
+            (Some(3), &serde_json::json!([[1]]))
+        );
         let mut seq = 3;
         for row in [2, 3] {
             let changes = parse(&next.try_recv().unwrap());

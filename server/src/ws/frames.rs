@@ -40,7 +40,9 @@ impl Label {
 /// Ends a frame. All parts are text that was valid before.
 pub(crate) fn text(mut out: Vec<u8>) -> Utf8Bytes {
     out.push(b'}');
-    String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()).into()
+    String::from_utf8(out)
+        .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+        .into()
 }
 
 macro_rules! put {
@@ -55,7 +57,13 @@ pub(crate) fn shown_epoch(epoch: u64) -> u64 {
     epoch / 1000
 }
 
-pub(crate) fn subscribed(label: &Label, columns: &Schema, epoch: u64, seq: u64, notices: &[String]) -> Utf8Bytes {
+pub(crate) fn subscribed(
+    label: &Label,
+    columns: &Schema,
+    epoch: u64,
+    seq: u64,
+    notices: &[String],
+) -> Utf8Bytes {
     let mut out = label.start("subscribed");
     out.extend_from_slice(b",\"columns\":");
     json_columns(columns, &mut out);
@@ -144,15 +152,28 @@ pub(crate) fn encode(label: &Label, epoch: u64, frame: &Frame) -> Vec<Utf8Bytes>
             };
             (0..parts).map(part).collect()
         }
-        Frame::Changes { prev, seq, insert, retract } => {
+        Frame::Changes {
+            prev,
+            seq,
+            insert,
+            retract,
+        } => {
             let mut out = label.start("changes");
-            put!(out, ",\"epoch\":{epoch},\"prev\":{prev},\"seq\":{seq},\"insert\":");
+            put!(
+                out,
+                ",\"epoch\":{epoch},\"prev\":{prev},\"seq\":{seq},\"insert\":"
+            );
             rows(insert, &mut out);
             out.extend_from_slice(b",\"retract\":");
             rows(retract, &mut out);
             vec![text(out)]
         }
-        Frame::Gap { from, to } => vec![gap(label, *from, *to, "the subscriber was too slow; a snapshot follows")],
+        Frame::Gap { from, to } => vec![gap(
+            label,
+            *from,
+            *to,
+            "the subscriber was too slow; a snapshot follows",
+        )],
         Frame::Closed { reason } => vec![closing(label, reason)],
     }
 }
@@ -205,11 +226,15 @@ mod tests {
     use serde_json::{Value, json};
 
     fn numbers(n: i64) -> RecordBatch {
-        RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from_iter_values(0..n)) as _)]).unwrap()
+        RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from_iter_values(0..n)) as _)])
+            .unwrap()
     }
 
     fn label(id: Option<&str>) -> Label {
-        Label { topic: "view:a\"b".into(), id: id.map(str::to_owned) }
+        Label {
+            topic: "view:a\"b".into(),
+            id: id.map(str::to_owned),
+        }
     }
 
     fn parsed(text: &Utf8Bytes) -> Value {
@@ -218,42 +243,76 @@ mod tests {
 
     #[test]
     fn frames_have_the_form_that_clients_know() {
-        let changes = Frame::Changes { prev: 3, seq: 5, insert: numbers(2), retract: numbers(1) };
+        let changes = Frame::Changes {
+            prev: 3,
+            seq: 5,
+            insert: numbers(2),
+            retract: numbers(1),
+        };
         assert_eq!(
             parsed(&encode(&label(None), 7_000, &changes)[0]),
             json!({"type": "changes", "topic": "view:a\"b", "epoch": 7, "prev": 3, "seq": 5, "insert": [[0], [1]], "retract": [[0]]})
         );
         assert_eq!(
-            parsed(&subscribed(&label(Some("q")), numbers(0).schema_ref(), 1_000, 2, &["x".into()])),
+            parsed(&subscribed(
+                &label(Some("q")),
+                numbers(0).schema_ref(),
+                1_000,
+                2,
+                &["x".into()]
+            )),
             json!({"type": "subscribed", "topic": "view:a\"b", "id": "q", "columns": [{"name": "n", "type": "BIGINT"}], "epoch": 1, "seq": 2, "notices": ["x"]})
         );
         assert_eq!(
             parsed(&heartbeat(&label(None), 9, Some(1_500_000_000))),
             json!({"type": "heartbeat", "topic": "view:a\"b", "seq": 9, "watermark": "1970-01-01T00:00:01.5Z"})
         );
-        assert_eq!(parsed(&error(None, Some("q"), "{\"code\":\"x\"}")), json!({"type": "error", "id": "q", "error": {"code": "x"}}));
+        assert_eq!(
+            parsed(&error(None, Some("q"), "{\"code\":\"x\"}")),
+            json!({"type": "error", "id": "q", "error": {"code": "x"}})
+        );
     }
 
     #[test]
     fn a_large_snapshot_comes_in_parts_that_hold_each_row_once() {
         for n in [0, 1, PART_ROWS as i64, PART_ROWS as i64 * 2 + 1] {
-            let texts = encode(&label(None), 0, &Frame::Snapshot { seq: 1, rows: numbers(n) });
+            let texts = encode(
+                &label(None),
+                0,
+                &Frame::Snapshot {
+                    seq: 1,
+                    rows: numbers(n),
+                },
+            );
             let parts: Vec<Value> = texts.iter().map(parsed).collect();
-            let rows: Vec<i64> = parts.iter().flat_map(|p| p["rows"].as_array().unwrap()).map(|r| r[0].as_i64().unwrap()).collect();
+            let rows: Vec<i64> = parts
+                .iter()
+                .flat_map(|p| p["rows"].as_array().unwrap())
+                .map(|r| r[0].as_i64().unwrap())
+                .collect();
             assert_eq!(rows, (0..n).collect::<Vec<_>>());
             let done: Vec<bool> = parts.iter().map(|p| p["done"].as_bool().unwrap()).collect();
-            assert!(done[..done.len() - 1].iter().all(|d| !d) && done[done.len() - 1], "{done:?}");
+            assert!(
+                done[..done.len() - 1].iter().all(|d| !d) && done[done.len() - 1],
+                "{done:?}"
+            );
         }
     }
 
     #[test]
     fn a_frame_is_written_once_for_all() {
         let topics = Topics::default();
-        let frame = Arc::new(Frame::Snapshot { seq: 1, rows: numbers(3) });
+        let frame = Arc::new(Frame::Snapshot {
+            seq: 1,
+            rows: numbers(3),
+        });
         let (a, b) = (topics.of("t"), topics.of("t"));
         let first = a.encode(&label(None), 0, &frame);
         assert!(Arc::ptr_eq(&first, &b.encode(&label(None), 0, &frame)));
-        let other = Arc::new(Frame::Snapshot { seq: 1, rows: numbers(3) });
+        let other = Arc::new(Frame::Snapshot {
+            seq: 1,
+            rows: numbers(3),
+        });
         assert!(!Arc::ptr_eq(&first, &b.encode(&label(None), 0, &other)));
     }
 }

@@ -16,7 +16,11 @@ pub(crate) struct CommitTimes {
 
 impl Default for CommitTimes {
     fn default() -> Self {
-        CommitTimes { slots: (0..KEPT).map(|_| (AtomicU64::new(0), AtomicI64::new(0))).collect() }
+        CommitTimes {
+            slots: (0..KEPT)
+                .map(|_| (AtomicU64::new(0), AtomicI64::new(0)))
+                .collect(),
+        }
     }
 }
 

@@ -50,7 +50,11 @@ async fn serve(app: Arc<App>, socket: WebSocket) {
     let (sink, mut stream) = socket.split();
     let (queue, frames) = mpsc::channel(app.config.limits.subscriber_frames);
     let mut writer = tokio::spawn(write(app.clone(), sink, frames));
-    let mut connection = Connection { app: app.clone(), queue, subscriptions: HashMap::new() };
+    let mut connection = Connection {
+        app: app.clone(),
+        queue,
+        subscriptions: HashMap::new(),
+    };
     let mut stop = app.stop.clone();
     let (mut second, mut messages) = (Instant::now(), 0);
     let reason = loop {
@@ -69,7 +73,9 @@ async fn serve(app: Arc<App>, socket: WebSocket) {
         }
         match message {
             Some(Ok(Message::Text(text))) => connection.take(text.as_str()).await,
-            Some(Ok(Message::Binary(_))) => connection.refuse(&ApiError::bad("frames are text")).await,
+            Some(Ok(Message::Binary(_))) => {
+                connection.refuse(&ApiError::bad("frames are text")).await
+            }
             // The library has answered a ping by itself.
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             Some(Ok(Message::Close(_)) | Err(_)) | None => break None,
@@ -81,13 +87,21 @@ async fn serve(app: Arc<App>, socket: WebSocket) {
         let _ = connection.queue.try_send(frames::closing_all(reason));
     }
     drop(connection);
-    if !writer.is_finished() && tokio::time::timeout(Duration::from_secs(2), &mut writer).await.is_err() {
+    if !writer.is_finished()
+        && tokio::time::timeout(Duration::from_secs(2), &mut writer)
+            .await
+            .is_err()
+    {
         writer.abort();
     }
 }
 
 /// Writes frames as they come, all that wait in one go.
-async fn write(app: Arc<App>, mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receiver<Utf8Bytes>) {
+async fn write(
+    app: Arc<App>,
+    mut sink: SplitSink<WebSocket, Message>,
+    mut frames: mpsc::Receiver<Utf8Bytes>,
+) {
     let mut ready = Vec::with_capacity(TOGETHER);
     while frames.recv_many(&mut ready, TOGETHER).await > 0 {
         let write = async {
@@ -106,9 +120,16 @@ async fn write(app: Arc<App>, mut sink: SplitSink<WebSocket, Message>, mut frame
             }
         }
     }
-    let close = CloseFrame { code: close_code::AWAY, reason: Utf8Bytes::from_static("closing") };
+    let close = CloseFrame {
+        code: close_code::AWAY,
+        reason: Utf8Bytes::from_static("closing"),
+    };
     // The client may have gone first.
-    let _ = tokio::time::timeout(Duration::from_secs(1), sink.send(Message::Close(Some(close)))).await;
+    let _ = tokio::time::timeout(
+        Duration::from_secs(1),
+        sink.send(Message::Close(Some(close))),
+    )
+    .await;
 }
 
 /// One client's subscriptions.
@@ -140,10 +161,14 @@ impl Connection {
     }
 
     async fn subscribe(&mut self, request: Request) {
-        let db = request.db.unwrap_or_else(|| tsdb::DEFAULT_DATABASE.to_owned());
+        let db = request
+            .db
+            .unwrap_or_else(|| tsdb::DEFAULT_DATABASE.to_owned());
         if let Some(sql) = request.sql {
             let Some(id) = request.id else {
-                return self.refuse(&ApiError::bad("a subscription to SQL needs an \"id\"")).await;
+                return self
+                    .refuse(&ApiError::bad("a subscription to SQL needs an \"id\""))
+                    .await;
             };
             if self.has_room(&id).await {
                 let task = follow::sql(self.app.clone(), id.clone(), sql, db, self.queue.clone());
@@ -152,11 +177,21 @@ impl Connection {
             return;
         }
         if request.topics.is_empty() {
-            return self.refuse(&ApiError::bad("\"topics\" names what to subscribe to, or \"sql\" asks it")).await;
+            return self
+                .refuse(&ApiError::bad(
+                    "\"topics\" names what to subscribe to, or \"sql\" asks it",
+                ))
+                .await;
         }
         for topic in request.topics {
             if self.has_room(&topic).await {
-                let task = follow::topic(self.app.clone(), topic.clone(), db.clone(), request.resume, self.queue.clone());
+                let task = follow::topic(
+                    self.app.clone(),
+                    topic.clone(),
+                    db.clone(),
+                    request.resume,
+                    self.queue.clone(),
+                );
                 self.start(topic, task);
             }
         }
@@ -168,8 +203,13 @@ impl Connection {
         if self.subscriptions.len() < limit || self.subscriptions.contains_key(name) {
             return true;
         }
-        let error = ApiError::new(429, "too_many", format!("a connection has at most {limit} subscriptions"));
-        self.say(frames::error(Some(name), None, &error.to_json())).await;
+        let error = ApiError::new(
+            429,
+            "too_many",
+            format!("a connection has at most {limit} subscriptions"),
+        );
+        self.say(frames::error(Some(name), None, &error.to_json()))
+            .await;
         false
     }
 
