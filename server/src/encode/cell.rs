@@ -233,8 +233,9 @@ impl<'a> Cells<'a> {
             Kind::Time(f, epoch) => match (f(row), epoch) {
                 (None, _) => {}
                 (Some(ns), None) => rfc3339(ns, out),
-                (Some(ns), Some(unit)) => out
-                    .extend_from_slice(itoa::Buffer::new().format(unit.from_nanos(ns)).as_bytes()),
+                (Some(ns), Some(unit)) => {
+                    out.extend_from_slice(itoa::Buffer::new().format(unit.count_of(ns)).as_bytes())
+                }
             },
             Kind::Date(f) => date(f(row), out),
             Kind::Clock(f) => clock(f(row), out),

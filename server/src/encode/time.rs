@@ -21,7 +21,7 @@ impl Epoch {
     }
 
     /// Nanoseconds in this unit, rounded towards the past.
-    pub(crate) fn from_nanos(self, ns: i64) -> i64 {
+    pub(crate) fn count_of(self, ns: i64) -> i64 {
         ns.div_euclid(match self {
             Epoch::Nanos => 1,
             Epoch::Micros => 1_000,
