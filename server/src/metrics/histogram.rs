@@ -148,7 +148,7 @@ mod tests {
     fn quantiles_are_right_to_a_sixteenth() {
         let h = Histogram::default();
         for n in 1..=10_000u64 {
-            h.record(Duration::count_of(n * 1000));
+            h.record(Duration::from_nanos(n * 1000));
         }
         let s = h.snapshot();
         for q in [0.01, 0.5, 0.95, 0.99, 1.0] {

@@ -34,7 +34,7 @@ impl CommitTimes {
         let (of, at) = self.slot(lsn);
         if of.load(Ordering::Acquire) == lsn {
             let ns = now_ns.saturating_sub(at.load(Ordering::Relaxed));
-            times.record(Duration::count_of(u64::try_from(ns).unwrap_or(0)));
+            times.record(Duration::from_nanos(u64::try_from(ns).unwrap_or(0)));
         }
     }
 }
