@@ -37,7 +37,7 @@ fn write_until_broken(
         // The receiver lives as long as the test.
         let _ = tried.send(request);
         let head = format!(
-            "POST /write HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n",
+            "POST /write?db=default&precision=ns HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
         out.write_all(head.as_bytes())?;
@@ -76,9 +76,15 @@ fn a_killed_server_has_every_acknowledged_row_once_and_right_views() {
             for _ in 0..WRITERS {
                 let (address, next) = (address.clone(), &next);
                 let (try_in, ack_in) = (try_in.clone(), ack_in.clone());
-                // A connection that breaks is what the test is about.
-                scope.spawn(move || write_until_broken(&address, next, &try_in, &ack_in));
+                scope.spawn(move || {
+                    // A connection that breaks is what the test is about; a refusal ends the writer, and is told.
+                    if let Err(error) = write_until_broken(&address, next, &try_in, &ack_in) {
+                        eprintln!("a writer ended: {error}");
+                    }
+                });
             }
+            // So that waiting for an acknowledgement ends when no writer is left.
+            drop((try_in, ack_in));
             for _ in 0..400 {
                 acked.insert(
                     ack_out
@@ -109,7 +115,6 @@ fn a_killed_server_has_every_acknowledged_row_once_and_right_views() {
             }
             server.kill();
         });
-        drop((try_in, ack_in));
         tried.extend(try_out);
         acked.extend(ack_out);
 
