@@ -44,6 +44,19 @@ pub enum Error {
         /// Bytes allowed.
         bound: u64,
     },
+    /// A request whose rows are more than one commit can hold; send it in parts.
+    #[error(
+        "the request makes a commit of {got} bytes, and one holds at most {limit}; send it in parts"
+    )]
+    TooLarge {
+        /// Bytes of the commit, or its limit when it has too many parts.
+        got: usize,
+        /// The most that there can be.
+        limit: usize,
+    },
+    /// The disk has no room for the next log file; writes are taken again once there is.
+    #[error("the disk takes no more log: {0}; make room and write again")]
+    NoRoom(String),
     /// An earlier write or sync failed; nothing is acknowledged until a restart has recovered the log.
     #[error("the log is poisoned by an earlier failure ({0}); restart the server to recover")]
     Poisoned(String),
@@ -93,6 +106,8 @@ impl From<crate::wal::WalError> for Error {
     fn from(error: crate::wal::WalError) -> Error {
         match error {
             crate::wal::WalError::Poisoned { reason } => Error::Poisoned(reason),
+            crate::wal::WalError::TooLarge { got, limit } => Error::TooLarge { got, limit },
+            error @ crate::wal::WalError::NoFile { .. } => Error::NoRoom(error.to_string()),
             other => Error::Io {
                 context: "write-ahead log".into(),
                 message: other.to_string(),

@@ -4,6 +4,7 @@ use super::request::{Commit, Done, Request, Rows};
 use super::shared::Shared;
 use crate::Error;
 use crate::wal::{Log, SectionKind, WalError};
+use hashbrown::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,6 +29,11 @@ pub(crate) struct Committer {
     log: Log,
     shared: Arc<Shared>,
     in_flight: VecDeque<InFlight>,
+    /// Catalog entries of a record that the log has refused: they go into the next one, since ids that were given out
+    /// stay given out.
+    carry: Vec<u8>,
+    /// Bytes of log that the metrics know of.
+    counted: u64,
     poisoned: Option<Error>,
 }
 
@@ -40,14 +46,18 @@ impl Committer {
             log,
             shared,
             in_flight: VecDeque::new(),
+            carry: Vec::new(),
+            counted: 0,
             poisoned: None,
         }
     }
 
     /// Serves the queue until it is closed and empty, then closes the log.
     pub(crate) fn run(mut self) {
+        let _last_words = LastWords(self.shared.clone());
         loop {
-            let room = self.log.groups_in_flight() < 2;
+            // A poisoned log keeps the groups that it has failed; requests are still answered, with the reason.
+            let room = self.poisoned.is_some() || self.log.groups_in_flight() < 2;
             let (waiting, closed) = if room {
                 self.shared.queue.take()
             } else {
@@ -88,8 +98,7 @@ impl Committer {
         }
         let taken_ns = self.shared.clock.monotonic_ns();
         let wall_ns = self.shared.clock.wall_ns();
-        let (mut batches, mut small): (Vec<Arc<Batch>>, Vec<BatchBuilder>) =
-            (Vec::new(), Vec::new());
+        let (mut batches, mut small) = (Vec::new(), SmallRows::default());
         let (mut dones, mut tick) = (Vec::with_capacity(waiting.len()), false);
         for (request, done) in waiting {
             tick |= request.tick;
@@ -97,18 +106,19 @@ impl Committer {
             for rows in request.rows {
                 match rows {
                     Rows::Sealed(batch) => batches.push(Arc::new(batch)),
-                    Rows::Small(builder) => merge(&mut small, builder),
+                    Rows::Small(builder) => small.add(builder),
                 }
             }
         }
-        batches.extend(
-            small
-                .into_iter()
-                .filter_map(BatchBuilder::finish)
-                .map(Arc::new),
-        );
+        batches.extend(small.finish().map(Arc::new));
         // Taken after the requests: whatever ids their rows use were queued before the rows were.
-        let catalog = self.shared.catalog.pending().take();
+        let mut catalog = std::mem::take(&mut self.carry);
+        let pending = self.shared.catalog.pending().take();
+        if catalog.is_empty() {
+            catalog = pending;
+        } else {
+            catalog.extend_from_slice(&pending);
+        }
         let tenant = TenantId(0);
         let appended = self.log.append(wall_ns, |record| {
             if !catalog.is_empty() {
@@ -140,12 +150,12 @@ impl Committer {
                 }
             }
             Err(error) => {
-                // Catalog entries that were taken would be missing from the log from here on.
-                let error = if catalog.is_empty() && !matches!(error, WalError::Poisoned { .. }) {
-                    Error::from(error)
-                } else {
-                    self.poison(&error)
+                let error = match error {
+                    WalError::Poisoned { .. } => self.poison(&error),
+                    // The log is as it was before; what it refused is not in it.
+                    refused => Error::from(refused),
                 };
+                self.carry = catalog;
                 dones.into_iter().for_each(|done| done(Err(error.clone())));
             }
         }
@@ -188,30 +198,37 @@ impl Committer {
         if self.poisoned.is_some() {
             return;
         }
-        if let Err(error) = self.log.idle() {
-            self.poison(&error);
-            return;
-        }
-        self.truncate();
-    }
-
-    fn truncate(&mut self) {
-        let floor = self.shared.wal_floor();
-        if floor > Lsn(self.shared.truncated.load(Ordering::Relaxed)) {
-            self.shared.truncated.store(floor.0, Ordering::Relaxed);
-            if let Err(error) = self.log.truncate_below(floor) {
-                tracing::warn!(%error, "log files that are no longer needed could not be removed");
+        match self.log.idle() {
+            Ok(_) => {}
+            // No room for the mark now: what it would vouch for is durable all the same, and the next silence tries again.
+            Err(WalError::NoFile { .. }) => {}
+            Err(error) => {
+                self.poison(&error);
+                return;
             }
         }
-        let (used, ready) = self.log.disk_bytes();
-        if ready == 0 {
-            self.shared.prepare_signal.request();
+        self.look_after_log();
+        // A flush that failed, or a head that was full from the start, has no commit behind it that would ask again.
+        if self.shared.wants_flush() {
+            self.shared.flush_signal.request();
         }
-        self.shared.metrics.wal_bytes.store(used, Ordering::Relaxed);
+    }
+
+    /// Counts the log's bytes, and lets another thread make files ready and let go of those that nothing needs: on this
+    /// one commits would wait for it.
+    fn look_after_log(&mut self) {
+        let floor = self.shared.wal_floor();
+        self.shared.count_log(self.log.disk_bytes());
+        let written = self.log.written_bytes();
         self.shared
             .metrics
-            .wal_ready_bytes
-            .store(ready, Ordering::Relaxed);
+            .wal_written_bytes
+            .fetch_add(written - self.counted, Ordering::Relaxed);
+        self.counted = written;
+        if !self.log.has_ready_file() || floor > Lsn(self.shared.truncated.load(Ordering::Relaxed))
+        {
+            self.shared.prepare_signal.request();
+        }
     }
 
     fn publish(&mut self, durable: Lsn) {
@@ -260,7 +277,7 @@ impl Committer {
         if self.shared.wants_flush() {
             self.shared.flush_signal.request();
         }
-        self.truncate();
+        self.look_after_log();
     }
 
     /// After a failed write nothing is acknowledged any more; a retried sync would lie.
@@ -276,11 +293,39 @@ impl Committer {
     }
 }
 
-/// Adds rows to those of the same stream, in order.
-fn merge(small: &mut Vec<BatchBuilder>, rows: BatchBuilder) {
-    let same = |b: &BatchBuilder, stream: StreamId| b.stream == stream;
-    match small.iter_mut().find(|b| same(b, rows.stream)) {
-        Some(b) => b.append(&rows),
-        None => small.push(rows),
+/// Rows of small requests, per stream in the order of their requests.
+#[derive(Default)]
+struct SmallRows {
+    builders: Vec<BatchBuilder>,
+    by_stream: HashMap<StreamId, usize, ahash::RandomState>,
+}
+
+impl SmallRows {
+    fn add(&mut self, rows: BatchBuilder) {
+        match self.by_stream.get(&rows.stream) {
+            Some(at) => self.builders[*at].append(&rows),
+            None => {
+                self.by_stream.insert(rows.stream, self.builders.len());
+                self.builders.push(rows);
+            }
+        }
+    }
+
+    fn finish(self) -> impl Iterator<Item = Batch> {
+        self.builders.into_iter().filter_map(BatchBuilder::finish)
+    }
+}
+
+/// Answers those who wait when the commit thread ends, however it ends: after a panic nobody else would.
+struct LastWords(Arc<Shared>);
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.metrics.poisoned.store(true, Ordering::Release);
+        }
+        self.0.queue.close();
+        // Dropping a request's callback tells its sender that the engine is closed.
+        while !self.0.queue.take().0.is_empty() {}
     }
 }

@@ -3,7 +3,7 @@
 //! Order of durability: the files and their directories, then the manifest that names them, then the log is cut. A crash
 //! between two steps leaves the old state, and files that nothing names.
 
-use super::shared::Shared;
+use super::shared::{PAUSE_AFTER_FAILURE, Shared};
 use super::state::Heads;
 use crate::Error;
 use crate::manifest::{Edit, FileEntry, FileKind, Manifest, Owned, SegmentEntry};
@@ -70,7 +70,11 @@ impl Flusher {
             if let Err(error) = &result {
                 tracing::error!(%error, "a flush has failed; its rows stay in memory and in the log");
             }
+            let failed = result.is_err();
             self.shared.flush_signal.done(ticket, result);
+            if failed {
+                self.shared.flush_signal.pause(PAUSE_AFTER_FAILURE);
+            }
         }
     }
 
@@ -82,6 +86,12 @@ impl Flusher {
         }
         {
             let mut published = self.shared.published.lock();
+            let log = self
+                .shared
+                .metrics
+                .wal_written_bytes
+                .load(Ordering::Relaxed);
+            self.shared.wal_flushed_bytes.store(log, Ordering::Relaxed);
             let heads = std::mem::take(&mut published.version.heads);
             let catalog = std::mem::take(&mut published.catalog_log);
             published.version.frozen = heads.clone();
@@ -102,6 +112,11 @@ impl Flusher {
             self.shared.published.lock().version.frozen = Arc::default();
             self.frozen = None;
             return Ok(());
+        }
+        // Its last edit may have reached the disk all the same: what that names must not be written again.
+        if let Err(error) = self.manifest.check_poison() {
+            self.shared.metrics.poisoned.store(true, Ordering::Release);
+            return Err(error.into());
         }
         let started = self.shared.clock.monotonic_ns();
         let mut edits = vec![Edit::Flushed(frozen.lsn)];

@@ -18,7 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::io::{Disk, IoKind, open_disk};
 use crate::wal::LogConfig;
 use parking_lot::Mutex;
-use recover::{Parts, prepare};
+use recover::{Parts, look_after_files};
 use shared::Shared;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -105,7 +105,7 @@ impl Engine {
         };
         inner.spawn("commit", move || committer.run())?;
         inner.spawn("flush", move || flusher.run())?;
-        inner.spawn("prepare", move || prepare(&shared, &preparer))?;
+        inner.spawn("log-files", move || look_after_files(&shared, &preparer))?;
         Ok(Engine {
             inner: Arc::new(inner),
         })
@@ -374,6 +374,8 @@ pub struct StreamStorage {
     pub head_rows: u64,
 }
 
+#[cfg(test)]
+mod fault_tests;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::EngineConfig;
 use super::committer::Committer;
 use super::flush::{self, Flusher};
 use super::request::Commit;
-use super::shared::{EngineMetrics, RequestQueue, Shared, Signal};
+use super::shared::{EngineMetrics, PAUSE_AFTER_FAILURE, RequestQueue, Shared, Signal};
 use super::state::Published;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
@@ -16,6 +16,9 @@ use crate::{Batch, Error};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// So many log files' worth of records make a flush worth its while.
+const LOG_FILES_PER_FLUSH: u64 = 4;
 
 /// An engine without its threads.
 pub(crate) struct Parts {
@@ -86,6 +89,8 @@ impl Parts {
             holds: Mutex::default(),
             head_bound: config.head_bytes,
             flush_bytes: config.flush_bytes.min(config.head_bytes / 2).max(1),
+            wal_flushed_bytes: AtomicU64::new(0),
+            wal_flush_bytes: config.wal_file_bytes.saturating_mul(LOG_FILES_PER_FLUSH),
             published: Mutex::new(published),
         });
         let mut segments = Vec::with_capacity(state.segments.len());
@@ -109,6 +114,11 @@ impl Parts {
             .metrics
             .published
             .store(log.last_lsn().max(flushed).0, Ordering::Release);
+        shared
+            .metrics
+            .wal_written_bytes
+            .store(log.disk_bytes().0, Ordering::Relaxed);
+        shared.count_log(log.disk_bytes());
         shared.queue.set_waker(log.waker());
         Ok(Parts {
             preparer: log.preparer(),
@@ -145,15 +155,29 @@ fn restore_catalog(disk: &dyn Disk, catalog: &Catalog, manifest: &Manifest) -> R
     Ok(())
 }
 
-/// Keeps a log file ready ahead of its need, so that a commit that fills one does not wait for the next to be made.
-pub(crate) fn prepare(shared: &Shared, preparer: &Preparer) {
+/// Looks after the log's files, so that no commit waits for one to be made or removed.
+pub(crate) fn look_after_files(shared: &Shared, preparer: &Preparer) {
     while let Some(ticket) = shared.prepare_signal.next() {
-        let result = preparer.prepare_next().map(|_| ()).map_err(Error::from);
+        let result = look_after_files_once(shared, preparer);
+        let failed = result.is_err();
         if let Err(error) = &result {
-            tracing::warn!(%error, "no log file could be made ahead");
+            tracing::warn!(%error, "the log's files could not be looked after; trying again");
         }
         shared.prepare_signal.done(ticket, result);
+        if failed {
+            shared.prepare_signal.pause(PAUSE_AFTER_FAILURE);
+        }
     }
+}
+
+/// Lets go of the files that nobody needs, which may become the next ones, and makes one ready.
+pub(crate) fn look_after_files_once(shared: &Shared, preparer: &Preparer) -> Result<(), Error> {
+    let floor = shared.wal_floor();
+    preparer.truncate_below(floor)?;
+    shared.truncated.fetch_max(floor.0, Ordering::Relaxed);
+    preparer.prepare_next()?;
+    shared.count_log(preparer.disk_bytes());
+    Ok(())
 }
 
 /// A commit from its log record; its catalog entries take effect and are appended to `catalog_log`.

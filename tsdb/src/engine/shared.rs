@@ -7,8 +7,10 @@ use crate::clock::Clock;
 use crate::io::{Disk, Waker};
 use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tsdb_types::Lsn;
 
 /// Counters of the engine, all since it was opened unless said otherwise.
@@ -30,22 +32,36 @@ pub struct EngineMetrics {
     pub wal_bytes: AtomicU64,
     /// Bytes of log files kept ready now.
     pub wal_ready_bytes: AtomicU64,
+    /// Bytes that were written to the log, padding included; what was recovered counts as written.
+    pub wal_written_bytes: AtomicU64,
     /// Flushes.
     pub flushes: AtomicU64,
     /// Nanoseconds spent in them.
     pub flush_ns: AtomicU64,
-    /// Whether the log has failed.
+    /// Whether the log or the manifest has failed: a restart finds out what the disk holds.
     pub poisoned: AtomicBool,
 }
 
 /// Requests on their way to the committer.
 #[derive(Default)]
 pub(crate) struct RequestQueue {
-    waiting: Mutex<(Vec<Waiting>, bool)>,
+    waiting: Mutex<WaitingRequests>,
     bytes: AtomicU64,
     sleeping: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
+
+#[derive(Default)]
+struct WaitingRequests {
+    /// With the bytes of each.
+    requests: VecDeque<(Waiting, usize)>,
+    closed: bool,
+}
+
+/// A group takes no request that would bring it above so many bytes: a record stays far below what a log file holds.
+const GROUP_BYTES: usize = 16 << 20;
+/// A group takes no request that would bring it above so many batches: a record has at most 65,535 sections.
+const GROUP_BATCHES: usize = 16 << 10;
 
 impl RequestQueue {
     pub(crate) fn set_waker(&self, waker: Waker) {
@@ -54,15 +70,15 @@ impl RequestQueue {
 
     /// Adds a request; gives it back when the queue is closed.
     pub(crate) fn push(&self, waiting: Waiting) -> Result<(), Waiting> {
-        let bytes = waiting.0.byte_len() as u64;
+        let bytes = waiting.0.byte_len();
         {
             let mut queue = self.waiting.lock();
-            if queue.1 {
+            if queue.closed {
                 return Err(waiting);
             }
-            queue.0.push(waiting);
+            queue.requests.push_back((waiting, bytes));
+            self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         }
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.wake();
         Ok(())
     }
@@ -77,22 +93,33 @@ impl RequestQueue {
     }
 
     pub(crate) fn close(&self) {
-        self.waiting.lock().1 = true;
+        self.waiting.lock().closed = true;
         self.wake();
     }
 
-    /// All waiting requests, and whether the queue is closed.
+    /// The requests of the next group, and whether the queue is closed.
     pub(crate) fn take(&self) -> (Vec<Waiting>, bool) {
         let mut queue = self.waiting.lock();
-        self.bytes.store(0, Ordering::Relaxed);
-        (std::mem::take(&mut queue.0), queue.1)
+        let (mut count, mut bytes, mut batches) = (0, 0, 0);
+        for ((request, _), len) in &queue.requests {
+            let more = (bytes + len, batches + request.rows.len());
+            // One that is too large by itself goes alone, so that it fails alone.
+            if count > 0 && (more.0 > GROUP_BYTES || more.1 > GROUP_BATCHES) {
+                break;
+            }
+            count += 1;
+            (bytes, batches) = more;
+        }
+        self.bytes.fetch_sub(bytes as u64, Ordering::Relaxed);
+        let group = queue.requests.drain(..count).map(|(waiting, _)| waiting);
+        (group.collect(), queue.closed)
     }
 
     /// Announces that the committer is about to sleep; false when something has come meanwhile.
     pub(crate) fn sleep(&self) -> bool {
         self.sleeping.store(true, Ordering::Release);
         let queue = self.waiting.lock();
-        if queue.0.is_empty() && !queue.1 {
+        if queue.requests.is_empty() && !queue.closed {
             return true;
         }
         self.sleeping.store(false, Ordering::Release);
@@ -165,11 +192,21 @@ impl Signal {
         self.changed.notify_all();
     }
 
+    /// Lets some time pass after a failure, unless it is time to end.
+    pub(crate) fn pause(&self, time: Duration) {
+        let deadline = Instant::now() + time;
+        let mut s = self.state.lock();
+        while !s.closed && !self.changed.wait_until(&mut s, deadline).timed_out() {}
+    }
+
     pub(crate) fn close(&self) {
         self.state.lock().closed = true;
         self.changed.notify_all();
     }
 }
+
+/// How long a background thread leaves the disk alone after it has refused something.
+pub(crate) const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Shared {
     pub(crate) catalog: Arc<Catalog>,
@@ -188,6 +225,10 @@ pub(crate) struct Shared {
     pub(crate) holds: Mutex<HashMap<String, Lsn, ahash::RandomState>>,
     pub(crate) head_bound: u64,
     pub(crate) flush_bytes: u64,
+    /// What [`EngineMetrics::wal_written_bytes`] was when the last flush took the head.
+    pub(crate) wal_flushed_bytes: AtomicU64,
+    /// Bytes of log at which a flush starts although the head is small: padding makes much log of few rows.
+    pub(crate) wal_flush_bytes: u64,
 }
 
 impl Shared {
@@ -197,7 +238,16 @@ impl Shared {
         self.holds.lock().values().copied().fold(flushed, Lsn::min)
     }
 
+    /// Notes the bytes of the log's files: those that hold records, and those kept ready.
+    pub(crate) fn count_log(&self, (used, ready): (u64, u64)) {
+        self.metrics.wal_bytes.store(used, Ordering::Relaxed);
+        self.metrics.wal_ready_bytes.store(ready, Ordering::Relaxed);
+    }
+
     pub(crate) fn wants_flush(&self) -> bool {
+        let log = self.metrics.wal_written_bytes.load(Ordering::Relaxed);
+        let before = self.wal_flushed_bytes.load(Ordering::Relaxed);
         self.metrics.head_bytes.load(Ordering::Relaxed) >= self.flush_bytes
+            || log.saturating_sub(before) >= self.wal_flush_bytes
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The model knows every request: an acknowledged one must be there whole and once, any other whole or not at all.
 
-use super::recover::Parts;
+use super::recover::{Parts, look_after_files_once};
 use super::*;
 use crate::sim::{Mutant, Options, Rng, SimClock, Stop, SyncEvent, SyncKind, System, drive, seeds};
 use crate::{BatchBuilder, ColumnId, DataType, Role, ScanSpec, Stream, StreamDef};
@@ -265,12 +265,9 @@ impl System for EngineSystem {
             }
             14 => self.drain(),
             15 => self.parts.committer.housekeep(),
-            16 => self
-                .parts
-                .preparer
-                .prepare_next()
-                .map(|_| ())
-                .map_err(|e| stop(e.into()))?,
+            16 => {
+                look_after_files_once(&self.parts.shared, &self.parts.preparer).map_err(stop)?;
+            }
             17 => {
                 self.drain();
                 self.compare_live(model)?;

@@ -2,7 +2,7 @@ use super::*;
 use crate::{BatchBuilder, ColumnId, DataType, Role, ScanSpec, SeriesId, Stream, StreamDef};
 use std::ops::ControlFlow;
 
-fn def() -> StreamDef {
+pub(super) fn def() -> StreamDef {
     let column = |n: &str, t, r| (n.to_owned(), t, r);
     StreamDef {
         columns: vec![
@@ -14,7 +14,7 @@ fn def() -> StreamDef {
     }
 }
 
-fn rows(stream: &Stream, values: std::ops::Range<i64>, small: bool) -> Request {
+pub(super) fn rows(stream: &Stream, values: std::ops::Range<i64>, small: bool) -> Request {
     let mut b = BatchBuilder::new(stream.id);
     for v in values {
         let host = format!("h{}", v % 7);
@@ -34,7 +34,7 @@ fn rows(stream: &Stream, values: std::ops::Range<i64>, small: bool) -> Request {
 }
 
 /// All values of a stream, each checked against its tag and time.
-fn values(snapshot: &Snapshot, stream: &Arc<Stream>) -> Vec<i64> {
+pub(super) fn values(snapshot: &Snapshot, stream: &Arc<Stream>) -> Vec<i64> {
     let spec = ScanSpec {
         columns: vec![ColumnId(2)],
         ..ScanSpec::default()
@@ -70,7 +70,7 @@ fn open(dir: &std::path::Path) -> Engine {
     Engine::open(&config).unwrap()
 }
 
-fn up_to(n: i64) -> Vec<i64> {
+pub(super) fn up_to(n: i64) -> Vec<i64> {
     (0..n).collect()
 }
 
@@ -217,6 +217,8 @@ fn the_log_is_cut_after_a_flush_unless_someone_holds_it() {
     engine
         .commit(rows(&stream, 300_001..300_002, true))
         .unwrap();
+    // Another thread lets go of the files.
+    engine.shared().prepare_signal.request_and_wait().unwrap();
     assert!(wal(&engine) < 600 << 10, "{}", wal(&engine));
     drop(engine);
     let engine = open(dir.path());

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Edit, ManifestError};
+use super::{BLOCK, Edit, ManifestError};
 
 /// Names the manifest file in use.
 pub(super) const CURRENT: &str = "manifest/CURRENT";
@@ -120,7 +120,8 @@ fn frame(
     Ok(out)
 }
 
-/// The frame of `edits` for `offset` of manifest file `id`, and a second one right behind it.
+/// The frame of `edits` for `offset` of manifest file `id`, and a second one in a block of its own, so that one bad
+/// block can't take both.
 pub(super) fn twice(
     id: u64,
     offset: u64,
@@ -135,6 +136,8 @@ pub(super) fn twice(
     let count = u32::try_from(edits.len())
         .map_err(|_| ManifestError::Invalid("too many edits at once".into()))?;
     let mut out = frame(id, offset, seq, kind, &body, count)?;
+    let in_block = usize::try_from(offset % BLOCK as u64).unwrap_or(0);
+    out.resize((in_block + out.len()).next_multiple_of(BLOCK) - in_block, 0);
     let second = offset + out.len() as u64;
     out.extend(frame(id, second, seq, kind, &body, count)?);
     Ok(out)

@@ -130,7 +130,9 @@ impl Manifest {
         error
     }
 
-    fn check_poison(&self) -> Result<(), ManifestError> {
+    /// # Errors
+    /// `Poisoned` after a failure that left it unknown what the disk holds.
+    pub fn check_poison(&self) -> Result<(), ManifestError> {
         match &self.poison {
             None => Ok(()),
             Some(reason) => Err(ManifestError::Poisoned {

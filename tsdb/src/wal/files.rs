@@ -11,8 +11,9 @@ use super::WalError;
 use super::format::file_name;
 use crate::io::{Disk, File};
 
-/// Files kept for reuse instead of being removed: more would only hold space.
-const MAX_SPARES: usize = 2;
+/// Files kept for reuse instead of being removed: what a flush lets go of at the usual settings, so that a steady load
+/// overwrites files rather than making new ones.
+pub(super) const MAX_SPARES: usize = 6;
 
 /// A file that is ready to be written: its bytes exist on disk, and its name is durable.
 pub(super) struct Prepared {
@@ -219,6 +220,11 @@ impl Files {
         (live, idle as u64 * self.file_len)
     }
 
+    /// Whether the next file can be had without touching the disk.
+    pub fn has_ready(&self) -> bool {
+        !self.state.lock().ready.is_empty()
+    }
+
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
     }
@@ -236,5 +242,19 @@ impl Preparer {
     /// When there is no room for it. The log goes on until its current file is full.
     pub fn prepare_next(&self) -> Result<bool, WalError> {
         self.0.prepare()
+    }
+
+    /// Lets go of files whose records are all at or below `floor`. Only after whatever replaces them is durable.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn truncate_below(&self, floor: Lsn) -> Result<(), WalError> {
+        self.0.truncate_below(floor)
+    }
+
+    /// Bytes of the files that hold records, and of those kept for the next ones.
+    #[must_use]
+    pub fn disk_bytes(&self) -> (u64, u64) {
+        self.0.bytes()
     }
 }

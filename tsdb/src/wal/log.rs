@@ -214,6 +214,18 @@ impl Log {
         self.files.bytes()
     }
 
+    /// Whether the next file is ready, so that a full one costs no commit any time.
+    #[must_use]
+    pub fn has_ready_file(&self) -> bool {
+        self.files.has_ready()
+    }
+
+    /// Bytes handed to the disk so far, padding included.
+    #[must_use]
+    pub fn written_bytes(&self) -> u64 {
+        self.writer.written_bytes()
+    }
+
     /// Prepares files ahead, from another thread.
     #[must_use]
     pub fn preparer(&self) -> Preparer {

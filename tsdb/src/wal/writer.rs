@@ -57,6 +57,7 @@ pub struct Writer {
     vouched: Lsn,
     quiet_since: u64,
     kept_buffers: Vec<Vec<u8>>,
+    written_bytes: u64,
     poison: Option<String>,
 }
 
@@ -77,6 +78,7 @@ impl Writer {
             vouched: Lsn(0),
             quiet_since: 0,
             kept_buffers: Vec::new(),
+            written_bytes: 0,
             poison: None,
         }
     }
@@ -91,6 +93,12 @@ impl Writer {
     #[must_use]
     pub fn durable_lsn(&self) -> Lsn {
         self.durable_lsn
+    }
+
+    /// Bytes handed to the queue so far, padding included.
+    #[must_use]
+    pub fn written_bytes(&self) -> u64 {
+        self.written_bytes
     }
 
     /// Bytes of the open group.
@@ -248,6 +256,7 @@ impl Writer {
                 offset: run.offset,
                 data: run.data,
             };
+            self.written_bytes += write.data.len() as u64;
             queue.submit(write, token);
         }
         Ok(true)

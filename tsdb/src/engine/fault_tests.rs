@@ -1,0 +1,226 @@
+//! The engine with its threads, on a disk that fails when told to.
+
+use super::tests::{def, rows, up_to, values};
+use super::*;
+use crate::io::{Completion, DirEntry, DurableWrite, File, Queue, StdDisk, Waker};
+use crate::{DataType, Role};
+use std::io;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// What fails now.
+#[derive(Clone, Default)]
+struct Switches {
+    /// New names: there is no room for them.
+    names: Arc<AtomicBool>,
+    /// Syncs of the log.
+    syncs: Arc<AtomicBool>,
+}
+
+struct FaultyDisk {
+    inner: StdDisk,
+    fails: Switches,
+}
+
+impl FaultyDisk {
+    fn open(dir: &std::path::Path, fails: &Switches) -> Arc<dyn Disk> {
+        Arc::new(FaultyDisk {
+            inner: StdDisk::new(dir).unwrap(),
+            fails: fails.clone(),
+        })
+    }
+
+    fn room(&self) -> io::Result<()> {
+        if self.fails.names.load(Ordering::Relaxed) {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
+        Ok(())
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn kind(&self) -> &'static str {
+        "faulty"
+    }
+    fn create_dir(&self, dir: &str) -> io::Result<()> {
+        self.inner.create_dir(dir)
+    }
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.inner.open(name)
+    }
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.room()?;
+        self.inner.create(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.room()?;
+        self.inner.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.inner.remove(name)
+    }
+    fn list(&self, dir: &str) -> io::Result<Vec<DirEntry>> {
+        self.inner.list(dir)
+    }
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        self.inner.sync_dir(dir)
+    }
+    fn queue(&self) -> io::Result<Box<dyn Queue>> {
+        Ok(Box::new(FaultyQueue {
+            inner: self.inner.queue()?,
+            fails: self.fails.clone(),
+        }))
+    }
+}
+
+struct FaultyQueue {
+    inner: Box<dyn Queue>,
+    fails: Switches,
+}
+
+impl Queue for FaultyQueue {
+    fn submit(&mut self, write: DurableWrite, token: u64) {
+        self.inner.submit(write, token);
+    }
+    fn wait(
+        &mut self,
+        min: usize,
+        timeout: Option<Duration>,
+        out: &mut Vec<Completion>,
+    ) -> io::Result<()> {
+        self.inner.wait(min, timeout, out)?;
+        if self.fails.syncs.load(Ordering::Relaxed) {
+            for completion in out {
+                completion.result = Err(io::Error::from_raw_os_error(libc::EIO));
+            }
+        }
+        Ok(())
+    }
+    fn waker(&self) -> Waker {
+        self.inner.waker()
+    }
+    fn in_flight(&self) -> usize {
+        self.inner.in_flight()
+    }
+}
+
+fn open(dir: &std::path::Path, fails: &Switches) -> Engine {
+    let config = EngineConfig {
+        wal_file_bytes: 64 << 10,
+        ..EngineConfig::new(dir)
+    };
+    let clock = Arc::new(SystemClock::new());
+    Engine::open_on(FaultyDisk::open(dir, fails), clock, &config).unwrap()
+}
+
+/// A poisoned log once kept its failed groups in flight: no request was answered any more, and closing never ended.
+#[test]
+fn after_a_failed_sync_everyone_is_told_and_closing_ends() {
+    let (dir, fails) = (tempfile::tempdir().unwrap(), Switches::default());
+    let engine = open(dir.path(), &fails);
+    let stream = engine
+        .catalog()
+        .create_stream("default", "s", &def())
+        .unwrap();
+    engine.commit(rows(&stream, 0..100, true)).unwrap();
+    fails.syncs.store(true, Ordering::Relaxed);
+    let writers: Vec<_> = (0..4)
+        .map(|w| {
+            let (engine, stream) = (engine.clone(), stream.clone());
+            std::thread::spawn(move || {
+                for i in 0..20 {
+                    let v = 1000 * (w + 1) + i;
+                    let refused = engine.commit(rows(&stream, v..v + 1, true));
+                    assert!(matches!(refused, Err(Error::Poisoned(_))), "{refused:?}");
+                }
+            })
+        })
+        .collect();
+    writers.into_iter().for_each(|w| w.join().unwrap());
+    assert!(engine.metrics().poisoned.load(Ordering::Relaxed));
+    engine.close();
+    drop(engine);
+    fails.syncs.store(false, Ordering::Relaxed);
+    let engine = open(dir.path(), &fails);
+    let stream = engine.catalog().stream("default", "s").unwrap();
+    let found = values(&engine.snapshot(), &stream);
+    assert_eq!(found[..100], up_to(100), "what was acknowledged is there");
+}
+
+/// A full disk once poisoned the log when the refused commit had brought a new series.
+#[test]
+fn a_full_disk_refuses_commits_and_takes_them_again_once_there_is_room() {
+    let (dir, fails) = (tempfile::tempdir().unwrap(), Switches::default());
+    let engine = open(dir.path(), &fails);
+    let stream = engine
+        .catalog()
+        .create_stream("default", "s", &def())
+        .unwrap();
+    engine.commit(rows(&stream, 0..10, true)).unwrap();
+    let mut acknowledged = up_to(10);
+    fails.names.store(true, Ordering::Relaxed);
+    let mut refused = 0;
+    // One new column each, so that every refused commit had something for the catalog.
+    for i in 1..200i64 {
+        let column = format!("extra{i}");
+        let added = [(column.as_str(), DataType::Int64, Role::Field)];
+        stream.ensure_columns(&added).unwrap();
+        match engine.commit(rows(&stream, i * 10..i * 10 + 10, i % 2 == 0)) {
+            Ok(_) => acknowledged.extend(i * 10..i * 10 + 10),
+            Err(Error::NoRoom(_)) => refused += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(refused > 50, "{refused}");
+    assert_eq!(
+        values(&engine.snapshot(), &stream),
+        acknowledged,
+        "reads go on"
+    );
+    assert!(engine.flush().is_err());
+    fails.names.store(false, Ordering::Relaxed);
+    for i in 200..210 {
+        engine
+            .commit(rows(&stream, i * 10..i * 10 + 10, true))
+            .unwrap();
+        acknowledged.extend(i * 10..i * 10 + 10);
+    }
+    engine.flush().unwrap();
+    assert_eq!(values(&engine.snapshot(), &stream), acknowledged);
+    engine.close();
+    drop(engine);
+    let engine = open(dir.path(), &fails);
+    let stream = engine.catalog().stream("default", "s").unwrap();
+    assert_eq!(stream.schema().columns.len(), 3 + 199);
+    assert_eq!(values(&engine.snapshot(), &stream), acknowledged);
+}
+
+#[test]
+fn a_request_of_too_many_parts_fails_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path(), &Switches::default());
+    let stream = engine
+        .catalog()
+        .create_stream("default", "s", &def())
+        .unwrap();
+    let parts = |n: i64| Request {
+        rows: (0..n)
+            .flat_map(|v| rows(&stream, v..v + 1, false).rows)
+            .collect(),
+        tick: false,
+    };
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let all = [parts(1), parts(70_000), parts(2)].into_iter().enumerate();
+    for (i, request) in all {
+        let sender = sender.clone();
+        let done = move |result: Result<Lsn, Error>| sender.send((i, result)).unwrap();
+        engine.submit(request, Box::new(done));
+    }
+    for _ in 0..3 {
+        match receiver.recv().unwrap() {
+            (1, result) => assert!(matches!(result, Err(Error::TooLarge { .. })), "{result:?}"),
+            (i, result) => assert!(result.is_ok(), "{i}: {result:?}"),
+        }
+    }
+    assert_eq!(values(&engine.snapshot(), &stream), [0, 0, 1]);
+}
