@@ -1,10 +1,11 @@
 //! Sorting, encoding and laying out rows.
 
+use super::gather::Gathered;
 use super::index::{self, ChunkMeta, Group, Kind, SERIES, TIME, ZoneMap};
 use super::{FOOTER, GROUP_ROWS, HEADER, MAGIC, SegmentMeta, StreamRows, VERSION, checksum, sort};
 use crate::scan::{Vector, VectorValues};
 use std::sync::Arc;
-use tsdb_types::{Batch, ColumnId, DataType, SegmentId, StreamId, Values};
+use tsdb_types::{Batch, ColumnId, DataType, SegmentId, StreamId};
 
 /// A segment being laid out in memory.
 pub(crate) struct SegmentBuilder {
@@ -56,14 +57,15 @@ impl SegmentBuilder {
         let (first_group, before) = (self.groups.len(), self.out.len());
         self.lay_out_groups(stream, &sorted);
         // Column by column over all groups: one concatenated column in memory at a time.
+        let mut gathered = Gathered::default();
         for id in ids {
-            let column = concat(batches, id, type_of(id), sorted.order.len());
+            gathered.fill(batches, id, type_of(id), sorted.order.len());
             let mut at = 0;
             for g in first_group..self.groups.len() {
                 let rows = &sorted.order[at..at + self.groups[g].rows as usize];
                 at += rows.len();
                 let starts = run_starts(rows, &sorted.series);
-                self.add_chunk(g, id, &column.select(rows), &starts);
+                self.add_chunk(g, id, &gathered.select(rows), &starts);
             }
         }
         let mut at = 0;
@@ -244,78 +246,4 @@ fn run_starts(rows: &[u32], series: &[u32]) -> Vec<u32> {
         .filter(|i| *i == 0 || of(*i) != of(*i - 1))
         .map(|i| i as u32)
         .collect()
-}
-
-/// One column of all rows, in log order.
-fn concat(batches: &[Arc<Batch>], id: ColumnId, data_type: DataType, rows: usize) -> Vector {
-    let mut validity = Validity::default();
-    let mut values = match data_type {
-        DataType::Float64 => VectorValues::Float(Vec::with_capacity(rows)),
-        DataType::Decimal { .. } => VectorValues::Int128(Vec::with_capacity(rows)),
-        DataType::Utf8 => VectorValues::Str {
-            offsets: vec![0],
-            data: Vec::new(),
-        },
-        _ => VectorValues::Int(Vec::with_capacity(rows)),
-    };
-    for batch in batches {
-        let column = batch.column(id);
-        match column {
-            None => validity.push_run(batch.rows, false),
-            Some(c) if c.validity.is_none() => validity.push_run(batch.rows, true),
-            Some(c) => (0..batch.rows).for_each(|i| validity.push_run(1, c.is_valid(i))),
-        }
-        match (&mut values, column) {
-            (VectorValues::Int(out), Some(c)) => c.extend_i64(batch.rows, out),
-            (VectorValues::Int(out), None) => out.resize(out.len() + batch.rows, 0),
-            (VectorValues::Float(out), Some(c)) => c.extend_f64(batch.rows, out),
-            (VectorValues::Float(out), None) => out.resize(out.len() + batch.rows, 0.0),
-            (VectorValues::Int128(out), Some(c)) => {
-                out.extend((0..batch.rows).map(|i| c.i128_at(i)))
-            }
-            (VectorValues::Int128(out), None) => out.resize(out.len() + batch.rows, 0),
-            (VectorValues::Str { offsets, data }, c) => {
-                for i in 0..batch.rows {
-                    if let Some(c) = c.filter(|c| matches!(c.values, Values::Str { .. })) {
-                        data.extend_from_slice(c.str_at(i));
-                    }
-                    // Flushes take less than 2 GiB of head at a time.
-                    offsets.push(data.len() as i32);
-                }
-            }
-        }
-    }
-    Vector {
-        values,
-        validity: validity.finish(),
-    }
-}
-
-/// A bitmap that stays empty while every row is present.
-#[derive(Default)]
-struct Validity {
-    bits: Vec<u8>,
-    len: usize,
-    any_null: bool,
-}
-
-impl Validity {
-    fn push_run(&mut self, rows: usize, valid: bool) {
-        if !valid && !self.any_null {
-            self.any_null = true;
-            self.bits = vec![0; self.len.div_ceil(8)];
-            (0..self.len).for_each(|i| self.bits[i / 8] |= 1 << (i % 8));
-        }
-        if self.any_null {
-            self.bits.resize((self.len + rows).div_ceil(8), 0);
-            if valid {
-                (self.len..self.len + rows).for_each(|i| self.bits[i / 8] |= 1 << (i % 8));
-            }
-        }
-        self.len += rows;
-    }
-
-    fn finish(self) -> Option<Vec<u8>> {
-        self.any_null.then_some(self.bits)
-    }
 }

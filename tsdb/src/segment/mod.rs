@@ -4,6 +4,7 @@
 //! column of one row group. The index at the end carries a zone map per chunk.
 
 mod build;
+mod gather;
 mod index;
 mod read;
 mod sort;
