@@ -310,21 +310,23 @@ impl Catalog {
         true
     }
 
-    /// Applies entries read from the log or a catalog file; what is known already is skipped.
+    /// Applies entries read from the log or a catalog file; what is known already is skipped. As much as can be is
+    /// applied, whatever is wrong with the rest.
     ///
     /// # Errors
     /// The offset of the first entry that can't be read or does not fit.
     pub(crate) fn restore(&self, bytes: &[u8]) -> Result<(), usize> {
         let mut rest = bytes;
+        let mut outcome = Ok(());
         while !rest.is_empty() {
             let at = bytes.len() - rest.len();
             let (entry, next) = Entry::decode(rest).ok_or(at)?;
-            if !self.restore_entry(entry) {
-                return Err(at);
+            if !self.restore_entry(entry) && outcome.is_ok() {
+                outcome = Err(at);
             }
             rest = next;
         }
-        Ok(())
+        outcome
     }
 
     fn restore_entry(&self, entry: Entry) -> bool {

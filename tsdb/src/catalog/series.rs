@@ -177,17 +177,26 @@ impl SeriesTable {
     }
 
     /// Takes a series read from the log or a catalog file; ids come in order, known ones are skipped. False when the
-    /// key is damaged or an id was left out.
+    /// key is damaged or ids were left out: those stay without tags, and are never given out again.
     pub(crate) fn restore(&self, id: u32, key: &[u8]) -> bool {
+        let dense = self.fill(id);
         let mut inner = self.inner.write();
         if id < inner.len {
-            return true;
+            return dense;
         }
-        let Some(tags) = tags_of(key).filter(|_| id == inner.len) else {
+        let Some(tags) = tags_of(key) else {
             return false;
         };
         insert(&mut inner, key.to_vec(), &tags);
-        true
+        dense
+    }
+
+    /// Takes all ids below `end`; those whose tags were lost have none. True when none was lost.
+    pub(crate) fn fill(&self, end: u32) -> bool {
+        let mut inner = self.inner.write();
+        let dense = inner.len >= end;
+        inner.len = inner.len.max(end);
+        dense
     }
 
     /// How many series there are; ids are below this.
@@ -290,7 +299,15 @@ mod tests {
             assert!(set.intersects(1, 3) && !set.intersects(1, 2));
             assert_eq!(t.matching(host, &|v| v.is_none()).len(), 2);
         }
-        assert!(!copy.restore(9, &key_of(&[])), "a gap in ids is damage");
         assert!(!copy.restore(4, &[1, 0, 9]), "a cut key is damage");
+        let lost = key_of(&[(host, "z")]);
+        assert!(!copy.restore(9, &lost), "a gap in ids is damage");
+        assert_eq!(
+            copy.resolve(&[(host, "new")]),
+            SeriesId(10),
+            "lost ids are not given out"
+        );
+        assert_eq!(copy.tag_value(SeriesId(7), host), None);
+        assert_eq!(copy.tag_value(SeriesId(9), host).as_deref(), Some("z"));
     }
 }

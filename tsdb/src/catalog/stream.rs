@@ -211,19 +211,39 @@ impl Stream {
         Ok(schema.clone())
     }
 
-    /// Takes columns read from the log or a catalog file; known ones are skipped. False when one was left out.
+    /// Takes columns read from the log or a catalog file; known ones are skipped. False when some were left out: they get
+    /// names of their own, so that no later column is taken for one of them.
     pub(crate) fn restore_columns(&self, added: Vec<ColumnDef>) -> bool {
-        let mut schema = self.schema.write();
-        let mut columns = schema.columns.clone();
+        let mut dense = true;
         for column in added {
-            match usize::from(column.id.0).cmp(&columns.len()) {
-                std::cmp::Ordering::Less => {}
-                std::cmp::Ordering::Equal => columns.push(column),
-                std::cmp::Ordering::Greater => return false,
+            dense &= self.fill_columns(column.id, DataType::Int64);
+            let mut schema = self.schema.write();
+            if usize::from(column.id.0) == schema.columns.len() {
+                let mut columns = schema.columns.clone();
+                columns.push(column);
+                *schema = Arc::new(Schema { columns });
             }
         }
+        dense
+    }
+
+    /// Makes fields of `data_type` in place of definitions that were lost, so that all ids below `end` are taken. True
+    /// when none is missing.
+    pub(crate) fn fill_columns(&self, end: ColumnId, data_type: DataType) -> bool {
+        let mut schema = self.schema.write();
+        let have = schema.columns.len();
+        if have >= usize::from(end.0) {
+            return true;
+        }
+        let mut columns = schema.columns.clone();
+        columns.extend((have as u16..end.0).map(|i| ColumnDef {
+            id: ColumnId(i),
+            name: format!("lost_{i}"),
+            data_type,
+            role: Role::Field,
+        }));
         *schema = Arc::new(Schema { columns });
-        true
+        false
     }
 }
 

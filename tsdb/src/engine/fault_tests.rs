@@ -3,7 +3,7 @@
 use super::tests::{def, rows, up_to, values};
 use super::*;
 use crate::io::{Completion, DirEntry, DurableWrite, File, Queue, StdDisk, Waker};
-use crate::{DataType, Role};
+use crate::{BatchBuilder, ColumnId, DataType, Role, ScanSpec, SeriesId};
 use std::io;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -223,4 +223,89 @@ fn a_request_of_too_many_parts_fails_alone() {
         }
     }
     assert_eq!(values(&engine.snapshot(), &stream), [0, 0, 1]);
+}
+
+#[test]
+fn a_segment_cut_under_its_map_is_an_error_for_its_rows_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path(), &Switches::default());
+    let stream = engine
+        .catalog()
+        .create_stream("default", "s", &def())
+        .unwrap();
+    let other = engine
+        .catalog()
+        .create_stream("default", "o", &def())
+        .unwrap();
+    engine.commit(rows(&stream, 0..50_000, false)).unwrap();
+    engine.flush().unwrap();
+    engine.commit(rows(&other, 0..100, false)).unwrap();
+    // Mapped from here on.
+    assert_eq!(values(&engine.snapshot(), &stream).len(), 50_000);
+    let segments = std::fs::read_dir(dir.path().join("segments")).unwrap();
+    for path in segments.map(|e| e.unwrap().path()) {
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_len(0).unwrap();
+    }
+    let scan = engine
+        .snapshot()
+        .scan(&stream, ScanSpec::default())
+        .unwrap();
+    let outcome = scan.read_all(&mut |_| std::ops::ControlFlow::Continue(()));
+    assert!(matches!(outcome, Err(Error::Corrupt { .. })), "{outcome:?}");
+    assert_eq!(values(&engine.snapshot(), &other), up_to(100));
+    engine.commit(rows(&other, 100..200, true)).unwrap();
+}
+
+/// A damaged record that had defined a series once kept the database from opening; and where no later definition showed
+/// the gap, the next new series took over the lost one's rows.
+#[test]
+fn a_lost_definition_leaves_its_rows_without_tags_and_everything_else_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path(), &Switches::default());
+    let catalog = engine.catalog();
+    let stream = catalog.create_stream("default", "s", &def()).unwrap();
+    let row = |host: &str, v: i64| {
+        let mut b = BatchBuilder::new(stream.id);
+        b.begin_row(v * 10, stream.series().resolve(&[(ColumnId(1), host)]));
+        b.column(ColumnId(2), DataType::Int64).unwrap().push_i64(v);
+        Request {
+            rows: vec![Rows::Small(b)],
+            tick: false,
+        }
+    };
+    engine.commit(row("first", 1)).unwrap();
+    engine.commit(row("lost by damage", 2)).unwrap();
+    engine.commit(row("lost by damage", 3)).unwrap();
+    engine.close();
+    drop(engine);
+    let log = std::fs::read_dir(dir.path().join("wal")).unwrap();
+    let mut hit = 0;
+    for path in log.map(|e| e.unwrap().path()) {
+        let mut bytes = std::fs::read(&path).unwrap();
+        let text = b"lost by damage";
+        if let Some(at) = bytes.windows(text.len()).position(|w| w == text) {
+            bytes[at] ^= 1;
+            std::fs::write(&path, &bytes).unwrap();
+            hit += 1;
+        }
+    }
+    assert_eq!(hit, 1);
+    let engine = open(dir.path(), &Switches::default());
+    assert!(!engine.damage().is_empty());
+    let stream = engine.catalog().stream("default", "s").unwrap();
+    let newcomer = stream.series().resolve(&[(ColumnId(1), "newcomer")]);
+    let mut seen = Vec::new();
+    let scan = engine
+        .snapshot()
+        .scan(&stream, ScanSpec::default())
+        .unwrap();
+    let tag = |s| stream.series().tag_value(SeriesId(s), ColumnId(1));
+    scan.read_all(&mut |b| {
+        assert!(b.series.iter().all(|s| *s != newcomer.0));
+        seen.extend(b.time.iter().zip(&b.series).map(|(t, s)| (*t, tag(*s))));
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert_eq!(seen, [(10, Some("first".into())), (30, None)]);
 }

@@ -6,6 +6,7 @@
 use super::shared::{PAUSE_AFTER_FAILURE, Shared};
 use super::state::Heads;
 use crate::Error;
+use crate::io::is_damaged;
 use crate::manifest::{Edit, FileEntry, FileKind, Manifest, Owned, SegmentEntry};
 use crate::segment::{Segment, SegmentBuilder, SegmentMeta, file_name};
 use bytes::Bytes;
@@ -138,7 +139,16 @@ impl Flusher {
                 };
                 builder.add(stream.id, stream.options.partition_ns, batches, &type_of);
             }
-            let Some((meta, data)) = builder.finish() else {
+            let built = builder.finish();
+            let rows = group.iter().flat_map(|(_, batches)| batches);
+            if rows.flat_map(|b| b.buffers()).any(|b| is_damaged(b)) {
+                return Err(Error::Corrupt {
+                    file: "the log, mapped".into(),
+                    what: "rows that are in no segment yet",
+                    offset: 0,
+                });
+            }
+            let Some((meta, data)) = built else {
                 continue;
             };
             let name = format!("{SEGMENTS}/{}", file_name(next));

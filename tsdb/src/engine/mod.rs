@@ -303,6 +303,12 @@ impl Engine {
         stats
     }
 
+    /// What could not be read when the database was opened, in words; empty for a sound one.
+    #[must_use]
+    pub fn damage(&self) -> Vec<String> {
+        self.shared().damage.lock().clone()
+    }
+
     /// Counters.
     #[must_use]
     pub fn metrics(&self) -> &EngineMetrics {

@@ -8,14 +8,15 @@ use super::shared::{EngineMetrics, PAUSE_AFTER_FAILURE, RequestQueue, Shared, Si
 use super::state::Published;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
-use crate::io::Disk;
+use crate::io::{Disk, is_damaged};
 use crate::manifest::{FileKind, Manifest};
-use crate::segment::SegmentMeta;
+use crate::segment::{Segment, SegmentMeta};
 use crate::wal::{self, LogConfig, Preparer, Record, SectionKind};
 use crate::{Batch, Error};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tsdb_types::{ColumnId, DataType, Values};
 
 /// So many log files' worth of records make a flush worth its while.
 const LOG_FILES_PER_FLUSH: u64 = 4;
@@ -30,6 +31,18 @@ pub(crate) struct Parts {
     pub(crate) replay: Vec<Arc<Commit>>,
 }
 
+/// What could not be read. A database opens with what can, and says what is missing.
+#[derive(Default)]
+struct Damage(Vec<String>);
+
+impl Damage {
+    fn add(&mut self, what: impl Into<String>) {
+        let what = what.into();
+        tracing::error!(what, "the database is damaged; what can be read is kept");
+        self.0.push(what);
+    }
+}
+
 impl Parts {
     pub(crate) fn recover(
         disk: Arc<dyn Disk>,
@@ -40,25 +53,20 @@ impl Parts {
         let mut published = Published::default();
         flush::create_dirs(disk.as_ref())?;
         let (manifest, report) = Manifest::open(&disk, &flush::OWNED)?;
-        for damage in &report.damage {
-            tracing::error!(damage, "the manifest is damaged; what can be read is kept");
-        }
+        let mut damage = Damage::default();
+        report.damage.iter().for_each(|d| damage.add(d));
         for file in &report.quarantined {
-            tracing::error!(
-                file.name,
-                file.reason,
-                "a file of the database can't be used"
-            );
+            damage.add(format!("{}: {}", file.name, file.reason));
         }
         let state = manifest.state();
         let flushed = state.flushed;
-        restore_catalog(disk.as_ref(), &catalog, &manifest)?;
+        restore_catalog(disk.as_ref(), &catalog, &manifest, &mut damage);
         let log_config = LogConfig {
             file_bytes: config.wal_file_bytes,
         };
         let (recovered, log) = wal::recover(&disk, &clock, log_config, flushed)?;
-        for damage in recovered.damage() {
-            tracing::error!(?damage, "the log is damaged; what can be read is kept");
+        for lost in recovered.damage() {
+            damage.add(format!("the log: {lost:?}"));
         }
         let (mut replay, mut head_bytes) = (Vec::new(), 0i64);
         for record in recovered.records() {
@@ -69,13 +77,16 @@ impl Parts {
             } else {
                 &mut saved
             };
-            let commit = Arc::new(restore(&catalog, &record, entries)?);
+            let commit = Arc::new(restore(&catalog, &record, entries, &mut damage));
             if commit.lsn > flushed {
                 head_bytes += published.add(&catalog, &commit);
             }
             replay.push(commit);
         }
         published.version.lsn = log.last_lsn().max(flushed);
+        if !damage.0.is_empty() {
+            replay.iter().for_each(|c| keep_ids(&catalog, c));
+        }
         let shared = Arc::new(Shared {
             catalog,
             queue: RequestQueue::default(),
@@ -92,19 +103,24 @@ impl Parts {
             wal_flushed_bytes: AtomicU64::new(0),
             wal_flush_bytes: config.wal_file_bytes.saturating_mul(LOG_FILES_PER_FLUSH),
             published: Mutex::new(published),
+            damage: Mutex::default(),
         });
         let mut segments = Vec::with_capacity(state.segments.len());
         for entry in state.segments.values() {
-            let damaged = || Error::Corrupt {
-                file: "manifest".into(),
-                what: "segment entry",
-                offset: entry.id.0,
+            let Some(meta) = SegmentMeta::decode(&entry.meta).filter(|m| m.id == entry.id) else {
+                damage.add(format!(
+                    "manifest: the entry of {} can't be read",
+                    entry.name
+                ));
+                continue;
             };
-            let meta = SegmentMeta::decode(&entry.meta)
-                .filter(|m| m.id == entry.id)
-                .ok_or_else(damaged)?;
-            segments.push(Arc::new(flush::open_segment(&shared, meta)));
+            let segment = flush::open_segment(&shared, meta);
+            if !damage.0.is_empty() {
+                keep_segment_ids(&shared.catalog, &segment, &mut damage);
+            }
+            segments.push(Arc::new(segment));
         }
+        *shared.damage.lock() = damage.0;
         shared.published.lock().version.segments = Arc::new(segments);
         shared
             .metrics
@@ -130,7 +146,7 @@ impl Parts {
     }
 }
 
-fn restore_catalog(disk: &dyn Disk, catalog: &Catalog, manifest: &Manifest) -> Result<(), Error> {
+fn restore_catalog(disk: &dyn Disk, catalog: &Catalog, manifest: &Manifest, damage: &mut Damage) {
     let mut files: Vec<_> = manifest
         .state()
         .files
@@ -139,20 +155,67 @@ fn restore_catalog(disk: &dyn Disk, catalog: &Catalog, manifest: &Manifest) -> R
         .collect();
     files.sort_by_key(|f| f.lsn);
     for file in files {
-        let context = |e: std::io::Error| Error::io(format!("read {}", file.name), &e);
-        let bytes = disk
-            .open(&file.name)
-            .and_then(|f| f.map())
-            .map_err(context)?;
-        let entries = flush::read_catalog_file(&file.name, file.lsn, &bytes)?;
-        let damaged = |at| Error::Corrupt {
-            file: file.name.clone(),
-            what: "catalog entry",
-            offset: at as u64,
+        let read = || -> Result<(), Error> {
+            let bytes = disk
+                .open(&file.name)
+                .and_then(|f| f.map())
+                .map_err(|e| Error::io(format!("read {}", file.name), &e))?;
+            let damaged = |at| Error::Corrupt {
+                file: file.name.clone(),
+                what: "catalog entry",
+                offset: at as u64,
+            };
+            let entries = flush::read_catalog_file(&file.name, file.lsn, &bytes)?;
+            catalog.restore(entries).map_err(damaged)?;
+            if is_damaged(&bytes) {
+                return Err(damaged(0));
+            }
+            Ok(())
         };
-        catalog.restore(entries).map_err(damaged)?;
+        if let Err(error) = read() {
+            damage.add(error.to_string());
+        }
     }
-    Ok(())
+}
+
+/// Takes the ids that a commit's rows use, where their definitions were lost: given out anew, they would make these rows
+/// somebody else's.
+fn keep_ids(catalog: &Catalog, commit: &Commit) {
+    for batch in &commit.batches {
+        let Some(stream) = catalog.stream_by_id(batch.stream) else {
+            continue;
+        };
+        let last = (0..batch.rows).map(|i| batch.series.i64_at(i)).max();
+        stream.series().fill(last.map_or(0, |s| s as u32 + 1));
+        for (id, column) in &batch.columns {
+            let data_type = match column.values {
+                Values::Int { .. } => DataType::Int64,
+                Values::Int128(_) => DataType::Decimal {
+                    precision: 38,
+                    scale: 0,
+                },
+                Values::Float(_) => DataType::Float64,
+                Values::Str { .. } => DataType::Utf8,
+            };
+            stream.fill_columns(ColumnId(id.0.saturating_add(1)), data_type);
+        }
+    }
+}
+
+/// The same for a segment's rows. Reads its index, which an undamaged database leaves for later.
+fn keep_segment_ids(catalog: &Catalog, segment: &Segment, damage: &mut Damage) {
+    for rows in &segment.meta.streams {
+        let Some(stream) = catalog.stream_by_id(rows.stream) else {
+            continue;
+        };
+        match segment.greatest_ids(rows.stream) {
+            Ok((series, column)) => {
+                stream.series().fill(series.saturating_add(1));
+                stream.fill_columns(ColumnId(column.0.saturating_add(1)), DataType::Int64);
+            }
+            Err(error) => damage.add(error.to_string()),
+        }
+    }
 }
 
 /// Looks after the log's files, so that no commit waits for one to be made or removed.
@@ -180,45 +243,43 @@ pub(crate) fn look_after_files_once(shared: &Shared, preparer: &Preparer) -> Res
     Ok(())
 }
 
-/// A commit from its log record; its catalog entries take effect and are appended to `catalog_log`.
-fn restore(catalog: &Catalog, record: &Record, catalog_log: &mut Vec<u8>) -> Result<Commit, Error> {
-    let damaged = |what, offset| Error::Corrupt {
-        file: format!("log record {}", record.lsn),
-        what,
-        offset,
-    };
+/// A commit from its log record; its catalog entries take effect and are appended to `catalog_log`. What can't be read of
+/// it is left out and told.
+fn restore(
+    catalog: &Catalog,
+    record: &Record,
+    catalog_log: &mut Vec<u8>,
+    damage: &mut Damage,
+) -> Commit {
     let (mut batches, mut tick) = (Vec::new(), false);
     for section in record.sections() {
-        match section.kind {
+        let outcome = match section.kind {
             SectionKind::CATALOG => {
+                catalog_log.extend_from_slice(&section.payload);
                 catalog
                     .restore(&section.payload)
-                    .map_err(|at| damaged("catalog entry", at as u64))?;
-                catalog_log.extend_from_slice(&section.payload);
+                    .map_err(|at| format!("catalog entry at byte {at}"))
             }
             SectionKind::ROWS => {
                 let mut pos = 0;
-                let batch = Batch::decode(&section.payload, &mut pos)
-                    .map_err(|_| damaged("batch", pos as u64))?;
-                let known = |b: &Batch| -> bool {
-                    let columns = catalog
-                        .stream_by_id(b.stream)
-                        .map_or(usize::MAX, |s| s.schema().columns.len());
-                    b.columns.iter().all(|c| usize::from(c.0.0) < columns)
-                };
-                if !known(&batch) {
-                    return Err(damaged("batch", pos as u64));
-                }
-                batches.push(Arc::new(batch));
+                Batch::decode(&section.payload, &mut pos)
+                    .map(|batch| batches.push(Arc::new(batch)))
+                    .map_err(|error| format!("rows at byte {pos}: {error}"))
             }
-            SectionKind::TICK => tick = true,
-            _ => return Err(damaged("section kind", 0)),
+            SectionKind::TICK => {
+                tick = true;
+                Ok(())
+            }
+            kind => Err(format!("section of the unknown kind {kind:?}")),
+        };
+        if let Err(what) = outcome {
+            damage.add(format!("log record {}: {what}", record.lsn));
         }
     }
-    Ok(Commit {
+    Commit {
         lsn: record.lsn,
         wall_ns: record.wall_ns,
         batches,
         tick,
-    })
+    }
 }

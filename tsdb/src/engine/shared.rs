@@ -223,6 +223,8 @@ pub(crate) struct Shared {
     pub(crate) truncated: AtomicU64,
     /// Who needs the log from which LSN on.
     pub(crate) holds: Mutex<HashMap<String, Lsn, ahash::RandomState>>,
+    /// What could not be read when the database was opened, in words.
+    pub(crate) damage: Mutex<Vec<String>>,
     pub(crate) head_bound: u64,
     pub(crate) flush_bytes: u64,
     /// What [`EngineMetrics::wal_written_bytes`] was when the last flush took the head.

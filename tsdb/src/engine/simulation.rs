@@ -229,6 +229,10 @@ impl System for EngineSystem {
             ..EngineConfig::new("")
         };
         let parts = Parts::recover(disk.clone(), clock.clone(), &config).map_err(stop)?;
+        // Damage is never what a power cut leaves behind.
+        if let Some(damage) = parts.shared.damage.lock().first() {
+            return Err(Stop::Wrong(damage.clone()));
+        }
         let mut system = EngineSystem { parts };
         system.compare(model)?;
         let catalog = system.parts.shared.catalog.clone();

@@ -12,6 +12,7 @@
 //! After a sync has failed, nothing may be assumed of the file's unsynced bytes, and a second sync proves nothing.
 
 mod choose;
+mod map_guard;
 mod std_disk;
 mod uring;
 
@@ -23,6 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use choose::{IoKind, open_disk};
+pub use map_guard::{is_damaged, map_faults};
 pub use std_disk::StdDisk;
 pub use uring::UringDisk;
 
@@ -97,7 +99,8 @@ pub trait File: Send + Sync {
     /// failed write-back the cache still shows what was never stored. Does nothing to bytes that are mapped.
     fn drop_cache(&self) -> io::Result<()>;
 
-    /// The file's bytes, mapped where the disk can. The file must not be truncated while they are held.
+    /// The file's bytes, mapped where the disk can. Should the file be cut short, or its device fail to read it, zeros
+    /// stand in for what can't be had: [`is_damaged`] tells, and is to be asked after the bytes were used.
     fn map(&self) -> io::Result<Bytes>;
 
     /// The descriptor, for disks that hand operations to the kernel themselves.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
+use super::map_guard::GuardedMap;
 use super::{Completion, DirEntry, Disk, DurableWrite, File, Queue, Waker, is_safe_name};
 
 /// Zeros are written in pieces of this many bytes.
@@ -198,9 +199,9 @@ impl File for StdFile {
         if self.len()? == 0 {
             return Ok(Bytes::new());
         }
-        // SAFETY: the engine owns its data directory (a lock keeps other instances out), never truncates a file that
-        // may be mapped, and never writes into a range that it has handed out as bytes.
-        let map = unsafe { memmap2::Mmap::map(&self.0)? };
+        // SAFETY: the engine owns its data directory (a lock keeps other instances out) and never writes into a range that
+        // it has handed out as bytes.
+        let map = unsafe { GuardedMap::new(&self.0)? };
         Ok(Bytes::from_owner(map))
     }
 

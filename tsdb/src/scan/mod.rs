@@ -8,6 +8,7 @@ pub use vector::{Vector, VectorValues};
 
 use crate::Error;
 use crate::catalog::{SeriesSet, Stream};
+use crate::io::is_damaged;
 use crate::segment::Segment;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -234,9 +235,15 @@ impl Scan {
             ),
             Part::Memory(batches) => {
                 for batch in batches {
-                    if let Some(rows) = scan_batch(batch, &self.spec, &self.types)
-                        && counted(rows).is_break()
-                    {
+                    let rows = scan_batch(batch, &self.spec, &self.types);
+                    if batch.buffers().any(|b| is_damaged(b)) {
+                        return Err(Error::Corrupt {
+                            file: "the log, mapped".into(),
+                            what: "rows that are in no segment yet",
+                            offset: 0,
+                        });
+                    }
+                    if rows.is_some_and(|rows| counted(rows).is_break()) {
                         break;
                     }
                 }

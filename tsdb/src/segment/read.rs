@@ -3,6 +3,7 @@
 use super::index::{self, ChunkMeta, Group, Kind, SERIES, TIME};
 use super::{FOOTER, HEADER, MAGIC, SegmentMeta, VERSION, checksum, file_name};
 use crate::Error;
+use crate::io::is_damaged;
 use crate::scan::{ScanBatch, ScanSpec, ScanStats, Vector, VectorValues, selection};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -94,6 +95,9 @@ impl Segment {
                 .map_err(|_| self.corrupt("index", offset))?
         };
         let groups = index::decode(&plain, offset).ok_or_else(|| self.corrupt("index", offset))?;
+        if is_damaged(&bytes) {
+            return Err(self.corrupt("index", offset));
+        }
         Ok(Opened { bytes, groups })
     }
 
@@ -106,6 +110,16 @@ impl Segment {
         let from = groups.partition_point(|g| g.stream < stream);
         let to = groups.partition_point(|g| g.stream <= stream);
         Ok(from..to)
+    }
+
+    /// The greatest ids of series and columns that a stream's rows use.
+    pub(crate) fn greatest_ids(&self, stream: StreamId) -> Result<(u32, ColumnId), Error> {
+        let groups = self.groups(stream)?;
+        let groups = &self.open()?.groups[groups];
+        let series = groups.iter().map(|g| g.max_series).max().unwrap_or(0);
+        let columns = groups.iter().flat_map(|g| &g.chunks).map(|c| c.column);
+        let column = columns.filter(|c| *c < TIME).max().unwrap_or(ColumnId(0));
+        Ok((series, column))
     }
 
     /// Reads row groups; rows come in segment order.
@@ -286,7 +300,8 @@ impl Segment {
                 DataType::Float64 | DataType::Utf8 | DataType::Decimal { .. }
             ),
         };
-        if fits {
+        // The checksum was right, but the bytes may have gone between it and the decoder.
+        if fits && !is_damaged(bytes) {
             Ok(Vector { values, validity })
         } else {
             Err(damaged())

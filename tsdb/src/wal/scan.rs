@@ -14,7 +14,7 @@ use super::format::{
     RecordHeader, RecordKind, VERSION, file_name,
 };
 use super::{Record, WalError};
-use crate::io::Disk;
+use crate::io::{Disk, is_damaged};
 
 /// An intact commit.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +86,16 @@ impl Scanned {
 pub(super) fn scan_file(disk: &dyn Disk, id: u64) -> Result<Scanned, WalError> {
     let name = file_name(id);
     match disk.open(&name).and_then(|file| file.map()) {
-        Ok(map) => scan(id, map),
+        Ok(map) => {
+            let scanned = scan(id, map.clone())?;
+            if is_damaged(&map) {
+                return Ok(Scanned {
+                    unreadable: Some("a part of it could not be read".into()),
+                    ..Scanned::new(id, Bytes::new())
+                });
+            }
+            Ok(scanned)
+        }
         Err(e) => Ok(Scanned {
             unreadable: Some(e.to_string()),
             ..Scanned::new(id, Bytes::new())

@@ -64,6 +64,15 @@ impl Batch {
             + 192
     }
 
+    /// The bytes that its columns lie in.
+    pub fn buffers(&self) -> impl Iterator<Item = &Bytes> {
+        let columns = self.columns.iter().map(|(_, c)| c);
+        [&self.time, &self.series]
+            .into_iter()
+            .chain(columns)
+            .flat_map(Column::buffers)
+    }
+
     /// Appends the wire form of `docs/formats/wal.md`, "rows".
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.reserve(self.byte_len() + 64);

@@ -185,6 +185,17 @@ impl Column {
         }
     }
 
+    /// The bytes that it lies in.
+    pub fn buffers(&self) -> impl Iterator<Item = &Bytes> {
+        let (first, second) = match &self.values {
+            Values::Int { data, .. } | Values::Int128(data) | Values::Float(data) => (data, None),
+            Values::Str { offsets, data } => (offsets, Some(data)),
+        };
+        [Some(first), second, self.validity.as_ref()]
+            .into_iter()
+            .flatten()
+    }
+
     /// Bytes that the values and the validity take.
     #[must_use]
     pub fn byte_len(&self) -> usize {
