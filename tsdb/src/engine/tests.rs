@@ -259,3 +259,34 @@ fn a_full_head_refuses_rows_until_a_flush_and_dropped_streams_are_gone() {
     assert_eq!(engine.snapshot().row_count(again.id), 0);
     assert_eq!(SeriesId(0), again.series().resolve(&[]));
 }
+
+#[test]
+fn a_second_engine_on_one_directory_is_refused_and_harms_nothing() {
+    for io in [IoKind::Std, IoKind::Auto] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = EngineConfig {
+            io,
+            ..EngineConfig::new(dir.path())
+        };
+        let engine = Engine::open(&config).unwrap();
+        let stream = engine
+            .catalog()
+            .create_stream("default", "s", &def())
+            .unwrap();
+        engine.commit(rows(&stream, 0..100, false)).unwrap();
+        let error = Engine::open(&config).err().unwrap().to_string();
+        assert!(
+            error.contains("another process uses it")
+                && error.contains(dir.path().to_str().unwrap()),
+            "{error}"
+        );
+        engine.commit(rows(&stream, 100..200, false)).unwrap();
+        // Closed is not yet let go: a follower may still use the disk.
+        engine.close();
+        assert!(Engine::open(&config).is_err());
+        drop((engine, stream));
+        let engine = Engine::open(&config).unwrap();
+        let stream = engine.catalog().stream("default", "s").unwrap();
+        assert_eq!(values(&engine.snapshot(), &stream), up_to(200));
+    }
+}

@@ -18,20 +18,21 @@ pub enum IoKind {
     Std,
 }
 
-/// Opens the data directory `root`, making it unless it is there.
+/// Opens the data directory `root`, making it unless it is there. It is locked as long as the disk lives.
 ///
 /// # Errors
-/// When the directory can't be made, or when io_uring is asked for by name and doesn't work.
+/// When the directory can't be made or another process uses it, or when io_uring is asked for by name and doesn't work.
 pub fn open_disk(kind: IoKind, root: &Path) -> io::Result<Arc<dyn Disk>> {
+    let files = StdDisk::new(root)?;
     if kind == IoKind::Std {
-        return Ok(Arc::new(StdDisk::new(root)?));
+        return Ok(Arc::new(files));
     }
-    match UringDisk::new(root) {
-        Ok(disk) => Ok(Arc::new(disk)),
+    match UringDisk::probe(&files) {
+        Ok(()) => Ok(Arc::new(UringDisk::new(files))),
         Err(e) if kind == IoKind::Uring => Err(e),
         Err(reason) => {
             tracing::info!(%reason, "io_uring does not work here; the log is written with plain calls");
-            Ok(Arc::new(StdDisk::new(root)?))
+            Ok(Arc::new(files))
         }
     }
 }

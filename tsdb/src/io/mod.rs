@@ -12,6 +12,7 @@
 //! After a sync has failed, nothing may be assumed of the file's unsynced bytes, and a second sync proves nothing.
 
 mod choose;
+mod lock;
 mod map_guard;
 mod std_disk;
 mod uring;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use choose::{IoKind, open_disk};
+pub use lock::DirLock;
 pub use map_guard::{is_damaged, map_faults};
 pub use std_disk::StdDisk;
 pub use uring::UringDisk;

@@ -14,28 +14,30 @@ use bytes::Bytes;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
 use super::map_guard::GuardedMap;
-use super::{Completion, DirEntry, Disk, DurableWrite, File, Queue, Waker, is_safe_name};
+use super::{Completion, DirEntry, DirLock, Disk, DurableWrite, File, Queue, Waker, is_safe_name};
 
 /// Zeros are written in pieces of this many bytes.
 const ZEROS: usize = 1 << 20;
 /// Threads that write for a queue: the log has two groups in flight, and the second is written while the first syncs.
 const WORKERS: usize = 2;
 
-/// A data directory of the host.
+/// A data directory of the host, locked against every other user for as long as this lives.
 #[derive(Debug)]
 pub struct StdDisk {
     root: PathBuf,
+    _lock: DirLock,
 }
 
 impl StdDisk {
-    /// Uses `root`, making it (with its parents) unless it is there.
+    /// Takes `root`, making it (with its parents) unless it is there.
     ///
     /// # Errors
-    /// When the directory can't be made.
+    /// When the directory can't be made, or is in use: see [`DirLock::exclusive`].
     pub fn new(root: &Path) -> io::Result<StdDisk> {
         fs::create_dir_all(root)?;
         Ok(StdDisk {
             root: root.to_path_buf(),
+            _lock: DirLock::exclusive(root)?,
         })
     }
 

@@ -178,3 +178,17 @@ fn names_that_lead_elsewhere_are_refused() {
         assert!(is_safe_name(good), "{good:?}");
     }
 }
+
+#[test]
+fn a_directory_has_one_disk_at_a_time() {
+    for kind in [IoKind::Std, IoKind::Auto] {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = open_disk(kind, dir.path()).unwrap();
+        for second in [IoKind::Std, IoKind::Auto] {
+            let refused = open_disk(second, dir.path()).err().unwrap();
+            assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        }
+        drop(disk);
+        open_disk(kind, dir.path()).unwrap();
+    }
+}

@@ -14,7 +14,6 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,26 +35,24 @@ pub struct UringDisk {
 }
 
 impl UringDisk {
-    /// Uses `root` if this kernel lets us: sets a ring up and sends a real write and sync through it.
+    /// Writes the log of `files` through a ring. To be called where [`UringDisk::probe`] has shown that it works.
+    #[must_use]
+    pub fn new(files: StdDisk) -> UringDisk {
+        UringDisk { files }
+    }
+
+    /// Whether this kernel lets us: sets a ring up and sends a real write and sync through it.
     ///
     /// # Errors
     /// When any of that fails, with what failed.
-    pub fn new(root: &Path) -> io::Result<UringDisk> {
-        let disk = UringDisk {
-            files: StdDisk::new(root)?,
-        };
-        disk.probe()?;
-        Ok(disk)
-    }
-
-    fn probe(&self) -> io::Result<()> {
-        match self.files.remove(PROBE_FILE) {
+    pub fn probe(files: &StdDisk) -> io::Result<()> {
+        match files.remove(PROBE_FILE) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        let file = self.files.create(PROBE_FILE)?;
+        let file = files.create(PROBE_FILE)?;
         let outcome = Self::probe_with(&file);
-        self.files.remove(PROBE_FILE)?;
+        files.remove(PROBE_FILE)?;
         outcome
     }
 
