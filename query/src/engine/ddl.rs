@@ -1,7 +1,7 @@
 //! Creating and dropping databases, streams and views.
 
 use super::sources::{EngineSources, Named};
-use super::{Output, QueryEngine, Session};
+use super::{Output, QueryEngine, Session, ViewInfo};
 use crate::bind::stream_def;
 use crate::error::{BindError, QueryError};
 use query_lang::ast::{CreateStream, CreateView, DropKind, ObjectName, Statement, StatementKind};
@@ -159,7 +159,11 @@ impl QueryEngine {
         let message = match (kind, found) {
             (DropKind::Stream, Named::Stream(stream)) => {
                 let using = self.views().map_or_else(Vec::new, |v| v.list());
-                if let Some(view) = using.iter().find(|v| v.query.source().id == stream.id) {
+                let reads = |v: &&ViewInfo| {
+                    let query = v.query.as_ref();
+                    query.is_some_and(|q| q.source().id == stream.id)
+                };
+                if let Some(view) = using.iter().find(reads) {
                     let message = format!(
                         "view \"{}\" reads stream \"{}\": drop it first",
                         view.name, stream.name
@@ -170,6 +174,9 @@ impl QueryEngine {
                     .catalog()
                     .drop_stream(&stream.db, &stream.name)
                     .map_err(engine_error)?;
+                if let Some(views) = self.views() {
+                    views.stream_dropped(stream.id);
+                }
                 format!("stream {} dropped", stream.name)
             }
             (DropKind::View, Named::View(view)) => {

@@ -169,7 +169,7 @@ impl QueryEngine {
                 })
                 .collect(),
             Named::View(view) => view
-                .query
+                .runnable()?
                 .output()
                 .fields()
                 .iter()

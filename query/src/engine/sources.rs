@@ -116,7 +116,7 @@ impl<'a> EngineSources<'a> {
 
     /// The rows of a view that keeps no state: its query over the snapshot.
     fn stateless(&self, view: &ViewInfo) -> BindResult<Option<Arc<dyn TableSource>>> {
-        let ContinuousQuery::Rows(query) = view.query.as_ref() else {
+        let Some(ContinuousQuery::Rows(query)) = view.query.as_deref() else {
             return Ok(None);
         };
         let Some(stream) = self.stream_by(&query.source) else {
@@ -181,6 +181,10 @@ impl Sources for EngineSources<'_> {
                 })
             }
             Named::View(view) => {
+                let Some(query) = view.query.clone() else {
+                    let message = format!("view \"{}\" is {}", view.name, view.state);
+                    return Err(BindError::new(name.span(), message));
+                };
                 if let Some(rows) = self.stateless(&view)? {
                     return Ok(Table {
                         name: view.name,
@@ -189,7 +193,7 @@ impl Sources for EngineSources<'_> {
                     });
                 }
                 let rows = Arc::new(ViewRows::default());
-                let table = ViewTable::new(Arc::clone(view.query.output()), Arc::clone(&rows));
+                let table = ViewTable::new(Arc::clone(query.output()), Arc::clone(&rows));
                 let name = view.name.clone();
                 self.views.lock().push((view, rows));
                 Ok(Table {

@@ -6,6 +6,7 @@ use arrow::record_batch::RecordBatch;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use tsdb::Snapshot;
+use tsdb::types::StreamId;
 
 /// A view as queries see it.
 #[derive(Clone, Debug)]
@@ -14,11 +15,11 @@ pub struct ViewInfo {
     pub db: String,
     /// Its name.
     pub name: String,
-    /// Its query, whose output columns are the view's.
-    pub query: Arc<ContinuousQuery>,
+    /// Its query, whose output columns are the view's; `None` when its definition can't be run.
+    pub query: Option<Arc<ContinuousQuery>>,
     /// The text of its query.
     pub sql: String,
-    /// How it is: `running`, `lagging`, `stopped: ..`.
+    /// How it is: `running`, `lagging`, `stopped: ..`, `broken: ..`.
     pub state: String,
     /// The commit it has reached.
     pub lsn: u64,
@@ -26,6 +27,18 @@ pub struct ViewInfo {
     pub rows: u64,
     /// Its watermark in nanoseconds, once there is one.
     pub watermark: Option<i64>,
+}
+
+impl ViewInfo {
+    /// Its query.
+    ///
+    /// # Errors
+    /// Why it can't be run.
+    pub fn runnable(&self) -> Result<&Arc<ContinuousQuery>, QueryError> {
+        self.query
+            .as_ref()
+            .ok_or_else(|| QueryError::Exec(format!("view \"{}\" is {}", self.name, self.state)))
+    }
 }
 
 /// Keeps views. Implemented by the view runtime.
@@ -54,6 +67,9 @@ pub trait Views: Send + Sync {
     /// # Errors
     /// When it cannot be dropped now.
     fn drop_view(&self, db: &str, name: &str) -> Result<bool, QueryError>;
+
+    /// Ends what follows a stream that has been dropped.
+    fn stream_dropped(&self, stream: StreamId);
 
     /// Asks for a view's rows exactly as of `snapshot`. Called between two commits, so it must not wait; the rows come
     /// with the future.

@@ -115,10 +115,4 @@ impl<'a> RowBlock<'a> {
             Some((_, Stored::Decoded(v))) => Input::from_vector(v, self.rows()),
         }
     }
-
-    /// A tag column.
-    pub(crate) fn tag(&self, id: ColumnId, tags: &dyn Tags) -> Input {
-        let column = tags.column(id);
-        Input::from_texts(self.series.iter().map(|s| column.value(column.code(*s))))
-    }
 }

@@ -2,8 +2,9 @@
 
 use super::StreamError;
 use super::agg::NONE;
-use super::groups::{DIRTY, LIVE};
+use super::groups::{DIRTY, LIVE, PENDING, TIMED};
 use super::operator::{Operator, RowRef};
+use super::session::Sessions;
 use super::window::{Window, Windows};
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
@@ -40,15 +41,23 @@ pub(crate) struct Tracker {
     about: Vec<RowRef>,
     /// The rows as they were.
     old: Vec<RecordBatch>,
-    /// Sessions by an earlier end, for closing; `None` unless closed windows are wanted.
+    /// Those of groups that await a repair: they are taken away when the repaired rows are there to take their place.
+    held_old: Vec<RecordBatch>,
+    /// Nothing but what awaits a repair has changed since the last emission.
+    pub clean: bool,
+    /// Sessions by an earlier end, for closing; `None` unless closed windows are wanted. A session that is in it is
+    /// [`TIMED`].
     pub closing: Option<BinaryHeap<Reverse<(i64, u32)>>>,
-    /// Windows that close at or before this have been handed out.
+    /// Closed windows that were not handed out because they await a repair.
+    held: Vec<RowRef>,
+    /// Windows that end at or before this have been handed out.
     closed: i64,
 }
 
 impl Tracker {
     /// Notes that the row (or rows) of a group will change.
     pub fn note(&mut self, row: RowRef, fresh: bool, windows: &Windows) {
+        self.clean = false;
         self.groups.push(row.group);
         if windows.is_shared() {
             windows.windows_of(row.window.start, &mut |window| {
@@ -64,8 +73,6 @@ impl Tracker {
         }
         if !fresh {
             self.about.push(row);
-        } else if let Some(closing) = &mut self.closing {
-            closing.push(Reverse((row.window.end, row.group)));
         }
     }
 }
@@ -83,47 +90,100 @@ impl Operator {
             for flags in &mut self.groups.flags {
                 *flags &= !DIRTY;
             }
-            self.tracker = Some(Tracker::default());
+            self.tracker = Some(Tracker {
+                clean: true,
+                ..Tracker::default()
+            });
         }
-        let sessions = self.sessions.is_some();
-        let ends: BinaryHeap<_> = if closing && sessions {
-            self.groups
-                .live_ids()
-                .map(|g| Reverse((self.row_of(g).window.end, g)))
-                .collect()
-        } else {
-            BinaryHeap::new()
-        };
-        if let Some(tracker) = &mut self.tracker {
-            if closing && tracker.closing.is_none() {
-                tracker.closing = Some(ends);
-                tracker.closed = watermark;
-            } else if !closing {
+        let closed = self.closed_to(watermark);
+        if !closing {
+            if let Some(tracker) = &mut self.tracker {
                 tracker.closing = None;
+            }
+        } else if self.tracker.as_ref().is_some_and(|t| t.closing.is_none()) {
+            let ends = self.time_sessions();
+            if let Some(tracker) = &mut self.tracker {
+                (tracker.closing, tracker.closed) = (Some(ends), closed);
+                tracker.held.clear();
             }
         }
     }
 
-    /// Captures the rows that are about to change.
-    pub(crate) fn capture(&mut self) -> Result<(), StreamError> {
+    /// The latest end of windows that are closed when the watermark is there. A session that ends there is not yet: a
+    /// row at that very time is still on time, and would be part of it.
+    pub(crate) fn closed_to(&self, watermark: i64) -> i64 {
+        let open = i64::from(self.sessions.is_some());
+        watermark
+            .saturating_sub(self.plan.query().grace)
+            .saturating_sub(open)
+    }
+
+    /// All sessions by their ends.
+    fn time_sessions(&mut self) -> BinaryHeap<Reverse<(i64, u32)>> {
+        if self.sessions.is_none() {
+            return BinaryHeap::new();
+        }
+        let ids: Vec<u32> = self.groups.live_ids().collect();
+        ids.into_iter()
+            .map(|g| {
+                self.groups.set(g, TIMED);
+                Reverse((self.row_of(g).window.end, g))
+            })
+            .collect()
+    }
+
+    /// Sees to it that a session which is about to grow is handed out when it closes, also if it has been before: then
+    /// it is another window.
+    pub(super) fn time_session(&mut self, row: RowRef) {
+        if self.groups.is(row.group, TIMED) {
+            return;
+        }
+        if let Some(closing) = self.tracker.as_mut().and_then(|t| t.closing.as_mut()) {
+            closing.push(Reverse((row.window.end, row.group)));
+            self.groups.set(row.group, TIMED);
+        }
+    }
+
+    /// Captures the rows that are about to change. When they can't be computed, nobody can be told of the change: then
+    /// changes are followed no longer, and [`Operator::take_lost`] says why.
+    pub(crate) fn capture(&mut self) {
         let Some(tracker) = &mut self.tracker else {
-            return Ok(());
+            return;
         };
         let mut about = std::mem::take(&mut tracker.about);
         if self.plan.windows.is_shared() {
             about.retain(|r| !self.panes_of(r).is_empty());
         }
         if about.is_empty() {
-            return Ok(());
+            return;
         }
-        let old = self.plan.output(self.group_rows(&about)?)?;
-        if let Some(tracker) = &mut self.tracker {
-            tracker.old.push(old);
+        let (held, about): (Vec<_>, Vec<_>) = about.into_iter().partition(|r| self.is_pending(r));
+        let rows = self.output_of(&about);
+        match (rows, self.output_of(&held), &mut self.tracker) {
+            (Ok(old), Ok(held), Some(tracker)) => {
+                tracker.old.push(old);
+                tracker.held_old.push(held);
+            }
+            (Err(e), ..) | (_, Err(e), _) => {
+                self.tracker = None;
+                self.lost = Some(e);
+            }
+            (.., None) => {}
         }
-        Ok(())
     }
 
-    /// The changes since the last call, folded: a row that is the same again is in neither part.
+    /// Whether the row of a group awaits a repair.
+    fn is_pending(&self, row: &RowRef) -> bool {
+        row.group != NONE && self.groups.is(row.group, PENDING)
+    }
+
+    /// Why changes are followed no longer, once, if they ceased to be because a row could not be computed.
+    pub fn take_lost(&mut self) -> Option<StreamError> {
+        self.lost.take()
+    }
+
+    /// The changes since the last call, folded: a row that is the same again is in neither part. Rows that await a
+    /// repair are left out until they are right.
     ///
     /// # Errors
     /// As [`Operator::rows`].
@@ -132,17 +192,28 @@ impl Operator {
         let (mut old, mut now) = (Vec::new(), Vec::new());
         if let Some(tracker) = &mut self.tracker {
             old = std::mem::take(&mut tracker.old);
+            if self.pending.is_empty() {
+                old.append(&mut tracker.held_old);
+            }
             let groups = std::mem::take(&mut tracker.groups);
             let merged = std::mem::take(&mut tracker.merged);
+            tracker.clean = true;
+            let mut changed = Vec::new();
             let shared = self.plan.windows.is_shared();
             for g in groups {
-                if self.groups.is(g, LIVE) && self.groups.is(g, DIRTY) {
-                    self.groups.clear(g, DIRTY);
-                    if !shared {
-                        now.push(self.row_of(g));
-                    }
+                if !self.groups.is(g, LIVE) || !self.groups.is(g, DIRTY) {
+                    continue;
+                }
+                if self.groups.is(g, PENDING) {
+                    tracker.groups.push(g);
+                    continue;
+                }
+                self.groups.clear(g, DIRTY);
+                if !shared {
+                    changed.push(g);
                 }
             }
+            now.extend(changed.into_iter().map(|g| self.row_of(g)));
             now.extend(merged.into_iter().map(|(key, window)| RowRef {
                 key,
                 window,
@@ -151,77 +222,107 @@ impl Operator {
             self.release_retired();
         }
         now.sort_by_key(|r| (r.window, r.key));
-        let insert = self.plan.output(self.group_rows(&now)?)?;
+        let insert = self.output_of(&now)?;
         let retract = concat_batches(&schema, &old)?;
         cancel(insert, retract)
     }
 
     /// The rows of windows that closed since the last call, now that the watermark is there; none unless closed
-    /// windows are tracked. Each window is handed out once.
+    /// windows are tracked. Each window is handed out once, and not while it awaits a repair.
     ///
     /// # Errors
     /// As [`Operator::rows`].
     pub fn take_closed(&mut self, watermark: i64) -> Result<RecordBatch, StreamError> {
-        let grace = self.plan.query().grace;
+        let to = self.closed_to(watermark);
         let Some(tracker) = &mut self.tracker else {
-            return self.plan.output(self.group_rows(&[])?);
+            return self.output_of(&[]);
         };
-        let (from, to) = (
-            tracker.closed.saturating_sub(grace),
-            watermark.saturating_sub(grace),
-        );
-        tracker.closed = tracker.closed.max(watermark);
-        let mut rows = Vec::new();
-        if let (Some(closing), Some(sessions)) = (&mut tracker.closing, &self.sessions) {
-            while let Some(Reverse((end, group))) = closing.peek().copied() {
-                if end > to {
-                    break;
-                }
-                closing.pop();
-                if !self.groups.is(group, LIVE) {
-                    continue;
-                }
-                let now = self.groups.last[group as usize].saturating_add(sessions.gap());
-                if now > to {
-                    closing.push(Reverse((now, group)));
-                } else if now > from {
-                    rows.push(group);
-                }
-            }
-            rows.sort_unstable();
-            rows.dedup();
-        } else if tracker.closing.is_some() && to > from {
-            return self.closed_between(from, to);
+        if tracker.closing.is_none() {
+            return self.output_of(&[]);
         }
-        let rows: Vec<RowRef> = rows.into_iter().map(|g| self.row_of(g)).collect();
-        self.plan.output(self.group_rows(&rows)?)
+        let from = tracker.closed;
+        tracker.closed = from.max(to);
+        let held = std::mem::take(&mut tracker.held);
+        let mut rows = self.still_closed(held, to);
+        match self.sessions.as_ref().map(Sessions::gap) {
+            Some(gap) => rows.extend(self.sessions_closed(gap, from, to)),
+            None if to > from => rows.extend(self.closed_between(from, to)),
+            None => {}
+        }
+        let (held, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| self.is_pending(r));
+        if let Some(tracker) = &mut self.tracker {
+            tracker.held = held;
+        }
+        self.output_of(&rows)
+    }
+
+    /// Of closed windows that were held back, those that are there and still closed.
+    fn still_closed(&mut self, held: Vec<RowRef>, to: i64) -> Vec<RowRef> {
+        let mut rows = Vec::new();
+        for row in held {
+            if !self.groups.is(row.group, LIVE) {
+                continue;
+            }
+            let row = self.row_of(row.group);
+            if row.window.end > to {
+                self.time_session(row);
+            } else {
+                rows.push(row);
+            }
+        }
+        rows
+    }
+
+    /// Takes the sessions that ended in `(from, to]` from those that wait for it.
+    fn sessions_closed(&mut self, gap: i64, from: i64, to: i64) -> Vec<RowRef> {
+        let mut groups = Vec::new();
+        let Some(closing) = self.tracker.as_mut().and_then(|t| t.closing.as_mut()) else {
+            return Vec::new();
+        };
+        while let Some(Reverse((end, group))) = closing.peek().copied() {
+            if end > to {
+                break;
+            }
+            closing.pop();
+            if !self.groups.is(group, LIVE) {
+                continue;
+            }
+            let now = self.groups.last[group as usize].saturating_add(gap);
+            if now > to {
+                closing.push(Reverse((now, group)));
+                continue;
+            }
+            self.groups.clear(group, TIMED);
+            if now > from {
+                groups.push(group);
+            }
+        }
+        // The id of a session that has ended may be another's by now, and then stand here twice.
+        groups.sort_unstable();
+        groups.dedup();
+        groups.into_iter().map(|g| self.row_of(g)).collect()
     }
 
     /// The rows of windows, sessions too, whose ends lie in `(from, to]`.
-    pub(crate) fn closed_between(&self, from: i64, to: i64) -> Result<RecordBatch, StreamError> {
+    fn closed_between(&self, from: i64, to: i64) -> Vec<RowRef> {
         let inside = |w: Window| w.end > from && w.end <= to;
-        let rows: Vec<RowRef> = if !self.plan.is_windowed() || to <= from {
-            Vec::new()
-        } else if self.sessions.is_some() {
-            self.groups
-                .live_ids()
-                .map(|g| self.row_of(g))
-                .filter(|r| inside(r.window))
-                .collect()
-        } else {
-            let first = from.saturating_sub(self.plan.windows.longest());
-            let starts = self.panes.starts.range(first..to).copied();
-            if self.plan.windows.is_shared() {
-                self.shared_rows(&mut { starts }, &inside)
-            } else {
-                let groups = starts.filter_map(|s| self.panes.get(s));
-                groups
-                    .flat_map(|p| p.groups.iter().map(|g| self.row_of(*g)))
-                    .filter(|r| inside(r.window))
-                    .collect()
-            }
-        };
-        self.plan.output(self.group_rows(&rows)?)
+        if !self.plan.is_windowed() || to <= from {
+            return Vec::new();
+        }
+        if self.sessions.is_some() {
+            let rows = self.groups.live_ids().map(|g| self.row_of(g));
+            return rows.filter(|r| inside(r.window)).collect();
+        }
+        let first = from.saturating_sub(self.plan.windows.longest());
+        let starts = self.panes.starts.range(first..to).copied();
+        if self.plan.windows.is_shared() {
+            return self.shared_rows(&mut { starts }, &inside);
+        }
+        let groups = starts.filter_map(|s| self.panes.get(s));
+        groups
+            .flat_map(|p| p.groups.iter().map(|g| self.row_of(*g)))
+            .filter(|r| inside(r.window))
+            .collect()
     }
 
     /// The rows of all windows that are closed when the watermark is there.
@@ -229,7 +330,7 @@ impl Operator {
     /// # Errors
     /// As [`Operator::rows`].
     pub fn closed_rows(&self, watermark: i64) -> Result<RecordBatch, StreamError> {
-        self.closed_between(i64::MIN, watermark.saturating_sub(self.plan.query().grace))
+        self.output_of(&self.closed_between(i64::MIN, self.closed_to(watermark)))
     }
 }
 

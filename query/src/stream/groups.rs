@@ -14,6 +14,9 @@ pub(crate) const PENDING: u8 = 8;
 /// It was made in the block that is being applied: it has no earlier row.
 pub(crate) const FRESH: u8 = 16;
 
+/// A session that waits to be handed out when it closes.
+pub(crate) const TIMED: u8 = 32;
+
 /// What is known of each group besides its accumulators.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {

@@ -2,6 +2,7 @@
 
 use super::StreamError;
 use super::agg::Value;
+use super::block::Tags;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int64Array, StringArray,
     TimestampNanosecondArray, UInt64Array, new_null_array,
@@ -9,7 +10,7 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, TimeUnit, UInt64Type};
 use std::sync::Arc;
-use tsdb::types::{Column, Values};
+use tsdb::types::{Column, ColumnId, Values};
 
 /// What the values of a vector mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +136,44 @@ impl Input {
     #[inline]
     pub fn is_valid(&self, i: usize) -> bool {
         !matches!(self.values, Vector::Null) && self.valid.as_ref().is_none_or(|v| v[i])
+    }
+
+    /// Whether row `i` of a condition is true: neither false nor unknown.
+    #[inline]
+    pub fn is_true(&self, i: usize) -> bool {
+        matches!(&self.values, Vector::Int(v) if v[i] != 0)
+            && self.valid.as_ref().is_none_or(|v| v[i])
+    }
+
+    /// These rows, in this order.
+    pub fn select(&self, rows: &[u32]) -> Input {
+        fn pick<T: Copy>(values: &[T], rows: &[u32]) -> Vec<T> {
+            rows.iter().map(|i| values[*i as usize]).collect()
+        }
+        let values = match &self.values {
+            Vector::Null => Vector::Null,
+            Vector::Int(v) => Vector::Int(pick(v, rows)),
+            Vector::Wide(v) => Vector::Wide(pick(v, rows)),
+            Vector::Float(v) => Vector::Float(pick(v, rows)),
+            text @ Vector::Str { .. } => {
+                let (mut ends, mut data) = (Vec::with_capacity(rows.len()), Vec::new());
+                for i in rows {
+                    data.extend_from_slice(text.text(*i as usize));
+                    ends.push(data.len() as u32);
+                }
+                Vector::Str { ends, data }
+            }
+        };
+        Input {
+            values,
+            valid: self.valid.as_ref().map(|v| pick(v, rows)),
+        }
+    }
+
+    /// The values of a tag for rows of these series.
+    pub fn from_tag(tag: ColumnId, series: &[u32], tags: &dyn Tags) -> Input {
+        let column = tags.column(tag);
+        Input::from_texts(series.iter().map(|s| column.value(column.code(*s))))
     }
 
     /// A stored column.

@@ -3,15 +3,18 @@
 //! The same operator keeps a view up to date commit by commit and answers a windowed query over a snapshot, so the
 //! two can't disagree. It never reads a clock: what it holds is a function of the rows it was given.
 //!
-//! The map: [`block`] is what comes in; [`plan`] compiles a bound query; [`input`] turns rows into typed vectors;
-//! [`window`] maps times to panes and panes to windows; [`keys`] and [`groups`] hand out dense ids; [`agg`] holds the
-//! accumulators, one slot per group id; [`operator`] drives them; [`watermark`] says when windows close.
+//! The map: [`block`] is what comes in; [`plan`] compiles a bound query; [`evaluate`] runs its expressions over the
+//! rows that count; [`input`] holds their values; [`window`] maps times to panes and panes to windows; [`keys`] and
+//! [`groups`] hand out dense ids; [`grouping`] finds each row's group; [`agg`] holds the accumulators, one slot per group
+//! id; [`operator`] drives them; [`watermark`] says when windows close.
 
 pub mod agg;
 pub mod block;
 mod changes;
 mod codec;
 mod error;
+mod evaluate;
+mod grouping;
 mod groups;
 mod input;
 mod keys;

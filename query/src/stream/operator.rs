@@ -5,15 +5,14 @@
 //! whole block in one loop.
 
 use super::StreamError;
-use super::agg::{Accumulator, NONE, SeriesOrder};
+use super::agg::{Accumulator, SeriesOrder};
 use super::block::{RowBlock, Tags};
 use super::changes::Tracker;
-use super::codec::Writer;
-use super::groups::{DIRTY, FRESH, Groups, HOLLOW, LIVE, PENDING, Panes};
-use super::input::{Input, Vector};
-use super::keys::{Keys, encode_row, encode_text};
+use super::evaluate::{Rows, drop_where};
+use super::groups::{FRESH, Groups, HOLLOW, LIVE, Panes};
+use super::keys::Keys;
 use super::plan::Plan;
-use super::session::{Sessions, Step};
+use super::session::Sessions;
 use super::window::Window;
 use crate::bind::windowed::WindowSpec;
 use hashbrown::HashMap;
@@ -50,13 +49,15 @@ pub(crate) struct RowRef {
 pub struct Operator {
     pub(crate) plan: Arc<Plan>,
     pub(crate) keys: Keys,
-    by_series: Vec<u32>,
+    pub(super) by_series: Vec<u32>,
     pub(crate) groups: Groups,
     pub(crate) panes: Panes,
     pub(crate) sessions: Option<Sessions>,
     pub(crate) accumulators: Vec<Accumulator>,
     pub(crate) order: SeriesOrder,
     pub(crate) tracker: Option<Tracker>,
+    /// Why changes are followed no longer.
+    pub(crate) lost: Option<StreamError>,
     pub(crate) pending: Vec<u32>,
     /// Starts of panes with live heavy states; only kept when they are to be frozen.
     pub(crate) open: BTreeSet<i64>,
@@ -66,13 +67,13 @@ pub struct Operator {
     ordered: bool,
     pub(crate) rows: u64,
     retired: Vec<u32>,
-    fresh: Vec<u32>,
-    group_of: Vec<u32>,
-    key_of: Vec<u32>,
+    pub(super) fresh: Vec<u32>,
+    pub(super) group_of: Vec<u32>,
+    pub(super) key_of: Vec<u32>,
 }
 
 /// Sessions that became one in a block: (into, from), in order.
-type Merges = Vec<(u32, u32)>;
+pub(super) type Merges = Vec<(u32, u32)>;
 
 impl Operator {
     /// An operator that has seen no row.
@@ -91,6 +92,7 @@ impl Operator {
             sessions,
             order: SeriesOrder::default(),
             tracker: None,
+            lost: None,
             pending: Vec::new(),
             open: BTreeSet::new(),
             timers: BinaryHeap::new(),
@@ -137,194 +139,34 @@ impl Operator {
             return Ok(());
         }
         let plan = self.plan.clone();
-        let inputs = plan.evaluate(block, tags)?;
-        self.find_keys(block, &inputs, tags);
-        if let Some(filter) = plan.filter {
-            drop_where(&mut self.key_of, &inputs[filter]);
+        let rows = plan.evaluate(block, tags)?;
+        self.rows += block.rows() as u64;
+        if rows.len() == 0 {
+            return Ok(());
         }
+        self.find_keys(&rows, tags);
         if self.ordered {
-            self.order.learn(block.series(), tags);
+            self.order.learn(&rows.series, tags);
         }
         let merges = if self.sessions.is_some() {
-            self.find_sessions(block.time())
+            self.find_sessions(&rows.time)
         } else {
-            self.find_panes(block.time());
+            self.find_panes(&rows.time);
             Merges::new()
         };
-        self.capture()?;
+        self.capture();
         for accumulator in &mut self.accumulators {
             accumulator.grow(self.groups.len());
         }
         self.merge(&merges);
-        self.feed(block, &inputs);
+        self.feed(&rows);
         for g in self.fresh.drain(..) {
             self.groups.flags[g as usize] &= !FRESH;
         }
         if self.tracker.is_none() {
             self.groups.release(&mut self.retired);
         }
-        self.rows += block.rows() as u64;
         Ok(())
-    }
-
-    /// Fills `key_of`.
-    fn find_keys(&mut self, block: &RowBlock<'_>, inputs: &[Input], tags: &dyn Tags) {
-        self.key_of.clear();
-        let plan = self.plan.clone();
-        if plan.keys.is_empty() {
-            let key = self.keys.intern(&[]);
-            self.key_of.resize(block.rows(), key);
-            return;
-        }
-        if let Some(columns) = &plan.tag_keys {
-            for s in block.series() {
-                let i = *s as usize;
-                if i >= self.by_series.len() || self.by_series[i] == NONE {
-                    self.learn_series(block, columns, tags);
-                }
-                self.key_of.push(self.by_series[i]);
-            }
-            return;
-        }
-        let columns: Vec<&Input> = plan.keys.iter().map(|i| &inputs[*i]).collect();
-        let mut row = Writer::default();
-        for i in 0..block.rows() {
-            row.bytes.clear();
-            encode_row(&columns, i, &mut row);
-            let key = self.keys.intern(&row.bytes);
-            self.key_of.push(key);
-        }
-    }
-
-    /// Finds the keys of all series of a block that are new.
-    #[cold]
-    fn learn_series(
-        &mut self,
-        block: &RowBlock<'_>,
-        columns: &[tsdb::types::ColumnId],
-        tags: &dyn Tags,
-    ) {
-        let columns: Vec<_> = columns.iter().map(|c| tags.column(*c)).collect();
-        let mut row = Writer::default();
-        for s in block.series() {
-            let i = *s as usize;
-            if i >= self.by_series.len() {
-                self.by_series.resize(i + 1, NONE);
-            }
-            if self.by_series[i] == NONE {
-                row.bytes.clear();
-                for column in &columns {
-                    let text = column.value(column.code(*s));
-                    encode_text(text.map(AsRef::as_ref), &mut row);
-                }
-                self.by_series[i] = self.keys.intern(&row.bytes);
-            }
-        }
-    }
-
-    /// Fills `group_of` where windows are made of panes.
-    fn find_panes(&mut self, time: &[i64]) {
-        self.group_of.clear();
-        let windows = self.plan.windows;
-        // An empty range, so that the first row looks its pane up.
-        let (mut start, mut end, mut place) = (0, 0, 0);
-        for (i, t) in time.iter().enumerate() {
-            let key = self.key_of[i];
-            if key == NONE {
-                self.group_of.push(NONE);
-                continue;
-            }
-            if *t < start || *t >= end {
-                start = windows.pane_of(*t);
-                end = windows.pane_end(start);
-                place = self.panes.place(start);
-                if self.freezes {
-                    self.open.insert(start);
-                }
-            }
-            let group = match self.panes.at(place).get(key) {
-                Some(group) => group,
-                None => {
-                    let group = self.groups.alloc(key, start);
-                    self.fresh.push(group);
-                    let keys = self.keys.len();
-                    self.panes.at(place).insert(key, group, keys);
-                    group
-                }
-            };
-            if self.groups.flags[group as usize] & (DIRTY | HOLLOW) != DIRTY {
-                self.touch(group);
-            }
-            self.group_of.push(group);
-        }
-    }
-
-    /// Fills `group_of` for session windows and moves the sessions' bounds.
-    fn find_sessions(&mut self, time: &[i64]) -> Merges {
-        self.group_of.clear();
-        let Some(mut sessions) = self.sessions.take() else {
-            return Merges::new();
-        };
-        let mut merges = Merges::new();
-        for (i, t) in time.iter().enumerate() {
-            let key = self.key_of[i];
-            if key == NONE {
-                self.group_of.push(NONE);
-                continue;
-            }
-            let group = match sessions.find(&self.groups, key, *t) {
-                Step::Begin { place } => {
-                    let group = self.groups.alloc(key, *t);
-                    self.fresh.push(group);
-                    sessions.begin(key, place, group);
-                    self.touch(group);
-                    self.timers
-                        .push(Reverse((t.saturating_add(sessions.gap()), group)));
-                    group
-                }
-                Step::Join {
-                    group,
-                    merges: other,
-                } => {
-                    if self.groups.flags[group as usize] & (DIRTY | HOLLOW) != DIRTY {
-                        self.touch(group);
-                    }
-                    if let Some(other) = other {
-                        self.touch(other);
-                        if self.groups.is(other, HOLLOW) {
-                            self.groups.set(group, HOLLOW);
-                            self.touch(group);
-                        }
-                        merges.push((group, other));
-                    }
-                    sessions.extend(&mut self.groups, group, *t, other);
-                    group
-                }
-            };
-            self.group_of.push(group);
-        }
-        self.sessions = Some(sessions);
-        merges
-    }
-
-    /// Notes that a group is about to change.
-    fn touch(&mut self, group: u32) {
-        if self.groups.is(group, HOLLOW) && !self.groups.is(group, PENDING) {
-            self.groups.set(group, PENDING);
-            self.pending.push(group);
-        }
-        if self.groups.is(group, DIRTY) {
-            return;
-        }
-        self.groups.set(group, DIRTY);
-        if self.tracker.is_some() {
-            let row = self.row_of(group);
-            let fresh = self.groups.is(group, FRESH);
-            let windows = self.plan.windows;
-            if let Some(tracker) = &mut self.tracker {
-                tracker.note(row, fresh, &windows);
-            }
-        }
     }
 
     /// The row of a group as its bounds stand.
@@ -364,20 +206,20 @@ impl Operator {
     }
 
     /// Feeds the accumulators.
-    fn feed(&mut self, block: &RowBlock<'_>, inputs: &[Input]) {
+    fn feed(&mut self, rows: &Rows<'_>) {
         let plan = self.plan.clone();
         let mut some = Vec::new();
         for (i, accumulator) in self.accumulators.iter_mut().enumerate() {
-            let input = plan.args[i].map(|at| &inputs[at]);
+            let input = plan.args[i].map(|at| &rows.inputs[at]);
             let groups = match plan.arg_filters[i] {
                 None => &self.group_of,
                 Some(at) => {
                     some.clone_from(&self.group_of);
-                    drop_where(&mut some, &inputs[at]);
+                    drop_where(&mut some, &rows.inputs[at]);
                     &some
                 }
             };
-            accumulator.update(groups, block.time(), block.series(), input, &self.order);
+            accumulator.update(groups, &rows.time, &rows.series, input, &self.order);
         }
     }
 
@@ -386,13 +228,15 @@ impl Operator {
         self.groups.release(&mut self.retired);
     }
 
-    /// Drops the heavy states of windows that ended at or before `horizon`; their results stay.
+    /// Drops the heavy states of windows that ended at or before `horizon`; their results stay. While there are changes
+    /// to tell nothing is dropped: what a row was before and after must be of one kind.
     pub fn freeze(&mut self, horizon: i64) {
-        if !self.freezes {
+        if !self.freezes || self.tracker.as_ref().is_some_and(|t| !t.clean) {
             return;
         }
         if let Some(sessions) = &self.sessions {
-            let gap = sessions.gap();
+            // A row at the very end of a session is part of it.
+            let (gap, horizon) = (sessions.gap(), horizon.saturating_sub(1));
             while let Some(Reverse((end, group))) = self.timers.peek().copied() {
                 if end > horizon {
                     break;
@@ -460,19 +304,5 @@ impl Operator {
             lists_cut: self.accumulators.iter().map(Accumulator::lists_cut).sum(),
             pending: self.pending.len(),
         }
-    }
-}
-
-/// Takes the rows for which a condition is false or unknown out of `ids`.
-fn drop_where(ids: &mut [u32], condition: &Input) {
-    match &condition.values {
-        Vector::Int(truth) => {
-            for (i, (id, truth)) in ids.iter_mut().zip(truth).enumerate() {
-                if *truth == 0 || !condition.is_valid(i) {
-                    *id = NONE;
-                }
-            }
-        }
-        _ => ids.fill(NONE),
     }
 }

@@ -18,7 +18,12 @@ impl Operator {
     pub fn rows(&self) -> Result<RecordBatch, StreamError> {
         let mut rows = self.all_rows();
         rows.sort_by_key(|r| (r.window, r.key));
-        self.plan.output(self.group_rows(&rows)?)
+        self.output_of(&rows)
+    }
+
+    /// What `HAVING` and the projection make of these rows.
+    pub(crate) fn output_of(&self, rows: &[RowRef]) -> Result<RecordBatch, StreamError> {
+        self.plan.output(self.group_rows(rows)?)
     }
 
     /// Every row there is.

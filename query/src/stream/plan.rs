@@ -2,16 +2,16 @@
 
 use super::StreamError;
 use super::agg::{Accumulator, Argument};
-use super::block::{RowBlock, Tags};
-use super::input::{Input, Kind};
+use super::evaluate::Source;
+use super::input::Kind;
 use super::window::Windows;
 use crate::bind::windowed::{WindowSpec, WindowedAggregate};
 use arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{ColumnarValue, Expr, Volatility};
+use datafusion::logical_expr::{Expr, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
@@ -21,21 +21,13 @@ use tsdb::types::{ColumnId, Role};
 static PLANNER: LazyLock<SessionState> =
     LazyLock::new(|| SessionStateBuilder::new_with_default_features().build());
 
-/// Where the values of an expression come from.
-#[derive(Debug)]
-enum Source {
-    Time,
-    Tag(ColumnId),
-    Field(ColumnId, Kind),
-    Computed(Arc<dyn PhysicalExpr>, Kind),
-}
-
 /// A [`WindowedAggregate`] ready to run. Shared by all operators that run it.
 #[derive(Debug)]
 pub struct Plan {
     query: WindowedAggregate,
     pub(crate) windows: Windows,
-    sources: Vec<Source>,
+    /// A condition comes before what is evaluated under it.
+    pub(super) sources: Vec<Source>,
     /// Places in `sources`.
     pub(crate) filter: Option<usize>,
     pub(crate) keys: Vec<usize>,
@@ -45,8 +37,8 @@ pub struct Plan {
     /// The key columns when all of them are tags: then a row's key follows from its series.
     pub(crate) tag_keys: Option<Vec<ColumnId>>,
     /// What computed expressions read, as places in the stream's schema.
-    reads: Vec<usize>,
-    read_schema: SchemaRef,
+    pub(super) reads: Vec<usize>,
+    pub(super) read_schema: SchemaRef,
     columns: Vec<ColumnId>,
     having: Option<Arc<dyn PhysicalExpr>>,
     projection: Vec<Arc<dyn PhysicalExpr>>,
@@ -92,6 +84,10 @@ pub(crate) fn project(
     batch: &RecordBatch,
     output: &SchemaRef,
 ) -> Result<RecordBatch, StreamError> {
+    // On no rows nothing can fail, not even an expression without columns.
+    if batch.num_rows() == 0 {
+        return Ok(RecordBatch::new_empty(output.clone()));
+    }
     let columns = projection
         .iter()
         .zip(output.fields())
@@ -114,19 +110,25 @@ pub(crate) fn project(
 /// Collects expressions, each once.
 struct Builder<'a> {
     query: &'a WindowedAggregate,
-    exprs: Vec<Expr>,
+    /// Each with the place of the condition that rows must meet for it to be evaluated on them.
+    exprs: Vec<(Expr, Option<usize>)>,
 }
 
 impl Builder<'_> {
-    fn place(&mut self, expr: &Expr) -> usize {
+    /// The place of an expression that is evaluated on the rows that `WHERE` keeps, or on those of them that meet the
+    /// condition at `under`.
+    fn place(&mut self, expr: &Expr, under: Option<usize>) -> usize {
         let expr = match expr {
             Expr::Alias(alias) => alias.expr.as_ref(),
             other => other,
         };
-        if let Some(i) = self.exprs.iter().position(|e| e == expr) {
+        // Reading a column can't fail, so that it need not be done twice.
+        let under = under.filter(|_| self.index_of(expr).is_none());
+        let known = |e: &(Expr, Option<usize>)| e.0 == *expr && e.1 == under;
+        if let Some(i) = self.exprs.iter().position(known) {
             return i;
         }
-        self.exprs.push(expr.clone());
+        self.exprs.push((expr.clone(), under));
         self.exprs.len() - 1
     }
 
@@ -140,7 +142,8 @@ impl Builder<'_> {
     /// The columns, by place, that computed expressions read.
     fn reads(&self) -> Vec<usize> {
         let mut out = BTreeSet::new();
-        for e in self.exprs.iter().filter(|e| self.index_of(e).is_none()) {
+        let exprs = self.exprs.iter().map(|e| &e.0);
+        for e in exprs.filter(|e| self.index_of(e).is_none()) {
             for c in e.column_refs() {
                 out.extend(self.query.source.arrow.index_of(&c.name).ok());
             }
@@ -148,7 +151,11 @@ impl Builder<'_> {
         out.into_iter().collect()
     }
 
-    fn source(&self, expr: &Expr, read_schema: &Schema) -> Result<Source, StreamError> {
+    fn source(
+        &self,
+        (expr, under): &(Expr, Option<usize>),
+        read_schema: &Schema,
+    ) -> Result<Source, StreamError> {
         let unsupported = |t: &DataType| {
             StreamError::Unsupported(format!(
                 "'{expr}' is {t}: neither a number, a time, a boolean nor text"
@@ -168,8 +175,11 @@ impl Builder<'_> {
         }
         let planned = physical(expr, read_schema)?;
         let data_type = planned.data_type(read_schema)?;
-        let kind = Kind::of(&data_type).ok_or_else(|| unsupported(&data_type))?;
-        Ok(Source::Computed(planned, kind))
+        Ok(Source::Computed {
+            expr: planned,
+            kind: Kind::of(&data_type).ok_or_else(|| unsupported(&data_type))?,
+            under: *under,
+        })
     }
 }
 
@@ -184,17 +194,15 @@ impl Plan {
             query: &query,
             exprs: Vec::new(),
         };
-        let filter = query.filter.as_ref().map(|e| b.place(e));
-        let keys: Vec<usize> = query.keys.iter().map(|k| b.place(&k.expr)).collect();
-        let args: Vec<_> = query
-            .aggregates
-            .iter()
-            .map(|a| a.arg.as_ref().map(|e| b.place(e)))
+        let filter = query.filter.as_ref().map(|e| b.place(e, None));
+        let keys: Vec<usize> = query.keys.iter().map(|k| b.place(&k.expr, None)).collect();
+        let calls = || query.aggregates.iter();
+        let arg_filters: Vec<_> = calls()
+            .map(|a| a.filter.as_ref().map(|e| b.place(e, None)))
             .collect();
-        let arg_filters = query
-            .aggregates
-            .iter()
-            .map(|a| a.filter.as_ref().map(|e| b.place(e)))
+        let args: Vec<_> = calls()
+            .zip(&arg_filters)
+            .map(|(a, under)| a.arg.as_ref().map(|e| b.place(e, *under)))
             .collect();
         let reads = b.reads();
         let read_schema = Arc::new(query.source.arrow.project(&reads)?);
@@ -218,7 +226,7 @@ impl Plan {
         let kind_at = |i: usize| match &sources[i] {
             Source::Time => Kind::Other,
             Source::Tag(_) => Kind::Str,
-            Source::Field(_, kind) | Source::Computed(_, kind) => *kind,
+            Source::Field(_, kind) | Source::Computed { kind, .. } => *kind,
         };
         let arguments: Vec<Argument> = query
             .aggregates
@@ -328,98 +336,14 @@ impl Plan {
         &self.group_schema
     }
 
-    /// Evaluates all expressions over a block. Key columns that follow from the series are left out.
-    pub(crate) fn evaluate(
-        &self,
-        block: &RowBlock<'_>,
-        tags: &dyn Tags,
-    ) -> Result<Vec<Input>, StreamError> {
-        let computed = self
-            .sources
-            .iter()
-            .any(|s| matches!(s, Source::Computed(..)));
-        let batch = if computed {
-            Some(self.record_batch(block, tags)?)
-        } else {
-            None
-        };
-        let used = |i: usize| {
-            self.tag_keys.is_none()
-                || self.args.contains(&Some(i))
-                || self.arg_filters.contains(&Some(i))
-                || self.filter == Some(i)
-        };
-        self.sources
-            .iter()
-            .enumerate()
-            .map(|(i, source)| match (source, &batch) {
-                _ if !used(i) => Ok(Input::null()),
-                (Source::Time, _) => Ok(Input::from_times(block.time())),
-                (Source::Tag(id), _) => Ok(block.tag(*id, tags)),
-                (Source::Field(id, kind), _) => Ok(block.field(*id, *kind)),
-                (Source::Computed(e, kind), Some(batch)) => {
-                    let array = match e.evaluate(batch)? {
-                        ColumnarValue::Scalar(ScalarValue::Null) => return Ok(Input::null()),
-                        value => value.into_array(block.rows())?,
-                    };
-                    Input::from_array(&array, *kind)
-                }
-                // `batch` is there whenever one source is computed.
-                (Source::Computed(..), None) => Ok(Input::null()),
-            })
-            .collect()
-    }
-
-    fn record_batch(
-        &self,
-        block: &RowBlock<'_>,
-        tags: &dyn Tags,
-    ) -> Result<RecordBatch, StreamError> {
-        read_columns(
-            &self.query.source.schema,
-            &self.reads,
-            &self.read_schema,
-            block,
-            tags,
-        )
-    }
-
     /// `HAVING` and the projection, over group rows.
     pub(crate) fn output(&self, mut groups: RecordBatch) -> Result<RecordBatch, StreamError> {
-        if let Some(having) = &self.having {
+        if let Some(having) = &self.having
+            && groups.num_rows() > 0
+        {
             let keep = holds(having.as_ref(), &groups)?;
             groups = arrow::compute::filter_record_batch(&groups, &keep)?;
         }
         project(&self.projection, &groups, &self.query.output)
     }
-}
-
-/// Columns of a block, by their places in the stream's schema, as Arrow has them.
-pub(crate) fn read_columns(
-    schema: &tsdb::types::Schema,
-    places: &[usize],
-    arrow: &SchemaRef,
-    block: &RowBlock<'_>,
-    tags: &dyn Tags,
-) -> Result<RecordBatch, StreamError> {
-    let columns = places
-        .iter()
-        .zip(arrow.fields())
-        .map(|(i, field)| {
-            let column = &schema.columns[*i];
-            let kind = Kind::of(field.data_type()).unwrap_or(Kind::Other);
-            let input = match column.role {
-                Role::Time => Input::from_times(block.time()),
-                Role::Tag => block.tag(column.id, tags),
-                Role::Field => block.field(column.id, kind),
-            };
-            input.to_array(block.rows(), field.data_type())
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(block.rows()));
-    Ok(RecordBatch::try_new_with_options(
-        arrow.clone(),
-        columns,
-        &options,
-    )?)
 }

@@ -91,10 +91,7 @@ impl Operator {
     }
 
     /// Takes over what a repair recomputed.
-    ///
-    /// # Errors
-    /// As [`Operator::rows`].
-    pub fn finish_repair(&mut self, repair: &Repair) -> Result<(), StreamError> {
+    pub fn finish_repair(&mut self, repair: &Repair) {
         let scratch = &repair.scratch;
         let pending = std::mem::take(&mut self.pending);
         let mut found = Vec::new();
@@ -123,13 +120,18 @@ impl Operator {
                 }
             }
         }
-        self.capture()?;
+        self.capture();
+        // Rows of series that the operator has not met since it was loaded come with the repair.
+        self.order.learn_from(&scratch.order);
         for (group, from) in found {
             for (accumulator, fresh) in self.accumulators.iter_mut().zip(&scratch.accumulators) {
                 accumulator.reset(group);
                 accumulator.merge(group, fresh, from, &self.order);
             }
             self.groups.clear(group, HOLLOW);
+            if !self.freezes {
+                continue;
+            }
             if self.sessions.is_some() {
                 let end = self.row_of(group).window.end;
                 self.timers.push(Reverse((end, group)));
@@ -137,6 +139,5 @@ impl Operator {
                 self.open.insert(self.groups.start[group as usize]);
             }
         }
-        Ok(())
     }
 }

@@ -75,7 +75,7 @@ impl Operator {
             self.pending.push(group);
         }
         if let Some(sessions) = &self.sessions {
-            if flags & HOLLOW == 0 {
+            if self.freezes && flags & HOLLOW == 0 {
                 let end = last.saturating_add(sessions.gap());
                 self.timers.push(Reverse((end, group)));
             }

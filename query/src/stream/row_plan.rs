@@ -2,7 +2,8 @@
 
 use super::StreamError;
 use super::block::{RowBlock, Tags};
-use super::plan::{holds, is_volatile, physical, project, read_columns};
+use super::evaluate::read_columns;
+use super::plan::{holds, is_volatile, physical, project};
 use crate::bind::windowed::RowQuery;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;

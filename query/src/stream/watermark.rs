@@ -35,6 +35,18 @@ impl Watermark {
         }
     }
 
+    /// Of rows that were committed at times unknown: the newest that counts is at `newest`, and by `wall_ns` all of them
+    /// were there.
+    #[must_use]
+    pub fn of_history(disorder_ns: i64, newest: Option<i64>, wall_ns: i64) -> Self {
+        let mut watermark = Self::new(disorder_ns);
+        if let Some(newest) = newest {
+            watermark.advance_to(newest.saturating_sub(watermark.disorder));
+            watermark.rows_at = wall_ns;
+        }
+        watermark
+    }
+
     /// Where it stands; `i64::MIN` before any row.
     #[must_use]
     pub fn at(&self) -> i64 {

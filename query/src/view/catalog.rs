@@ -2,7 +2,9 @@
 
 use super::checkpoint::Checkpoint;
 use super::definition::Definition;
-use super::runtime::{KIND, Start, ViewRuntime, exec, view_id};
+use super::launch::Launch;
+use super::runtime::{KIND, ViewRuntime, exec};
+use super::saving::Saving;
 use super::state::{Program, read_rows};
 use super::worker::{Message, Snap};
 use crate::bind::windowed::ContinuousQuery;
@@ -12,20 +14,24 @@ use arrow::record_batch::RecordBatch;
 use futures::future::BoxFuture;
 use std::sync::mpsc;
 use tokio::sync::oneshot;
+use tsdb::types::StreamId;
 use tsdb::{Object, Snapshot};
 
 impl Views for ViewRuntime {
     fn list(&self) -> Vec<ViewInfo> {
-        self.registry
-            .lock()
-            .named
-            .values()
-            .map(|v| v.info())
-            .collect()
+        let registry = self.registry.lock();
+        let broken = registry.broken.iter().map(|(key, b)| b.info(key));
+        let mut all: Vec<ViewInfo> = registry.named.values().map(|v| v.info()).collect();
+        all.extend(broken);
+        all.sort_by(|a, b| (&a.db, &a.name).cmp(&(&b.db, &b.name)));
+        all
     }
 
     fn get(&self, db: &str, name: &str) -> Option<ViewInfo> {
-        self.view(db, name).map(|v| v.info())
+        let key = (db.to_string(), name.to_string());
+        let registry = self.registry.lock();
+        let named = registry.named.get(&key).map(|v| v.info());
+        named.or_else(|| registry.broken.get(&key).map(|b| b.info(&key)))
     }
 
     fn create(
@@ -36,22 +42,20 @@ impl Views for ViewRuntime {
         sql: &str,
         replace: bool,
     ) -> Result<(), QueryError> {
-        if self.view(db, name).is_some() && !replace {
-            return Err(QueryError::Conflict(format!(
-                "view \"{name}\" exists already"
-            )));
+        let exists = || QueryError::Conflict(format!("view \"{name}\" exists already"));
+        if self.get(db, name).is_some() && !replace {
+            return Err(exists());
         }
         let definition = Definition::new(self.new_epoch(), sql, query.output());
         let (ready, caught_up) = mpsc::channel();
-        let view = self.start(
+        let view = self.start(Launch {
             db,
             name,
             query,
-            &definition,
-            Start::History,
-            true,
-            Some(ready),
-        )?;
+            definition: &definition,
+            durable: true,
+            ready: Some(ready),
+        })?;
         self.follow(&view);
         let outcome = caught_up
             .recv()
@@ -59,29 +63,34 @@ impl Views for ViewRuntime {
             .and_then(|r| r.map_err(exec));
         if let Err(e) = outcome {
             self.end(&view, false, "the view could not be built");
+            self.forget(db, name, &definition);
             return Err(e);
         }
         let key = (db.to_string(), name.to_string());
-        let old = {
+        let (old, broken) = {
             let mut registry = self.registry.lock();
-            if !replace && registry.named.contains_key(&key) {
+            let taken = registry.named.contains_key(&key) || registry.broken.contains_key(&key);
+            if taken && !replace {
                 drop(registry);
                 self.end(&view, false, "another view has taken the name");
-                return Err(QueryError::Conflict(format!(
-                    "view \"{name}\" exists already"
-                )));
+                self.forget(db, name, &definition);
+                return Err(exists());
             }
-            registry.broken.remove(&key);
             self.engine.catalog().put_object(Object {
                 kind: KIND.to_string(),
                 db: db.to_string(),
                 name: name.to_string(),
                 payload: definition.encode(),
             });
-            registry.named.insert(key, view)
+            let broken = registry.broken.remove(&key);
+            (registry.named.insert(key, view), broken)
         };
-        if let Some(old) = old {
-            self.end(&old, false, "the view has been redefined");
+        if let Some(old) = &old {
+            self.end(old, false, "the view has been redefined");
+        }
+        let old = old.map(|v| v.definition.clone());
+        if let Some(definition) = old.or_else(|| broken.and_then(|b| b.definition)) {
+            self.forget(db, name, &definition);
         }
         Ok(())
     }
@@ -96,16 +105,29 @@ impl Views for ViewRuntime {
             }
             found
         };
+        let found = view.is_some() || broken.is_some();
         if let Some(view) = &view {
             self.end(view, false, "the view has been dropped");
         }
-        if view.is_some() || broken.is_some() {
-            self.engine.hold_wal(&format!("view {db}.{name}"), None);
-            if let Err(error) = Checkpoint::remove_all(self.engine.disk(), view_id(db, name)) {
-                tracing::warn!(%error, "a dropped view's saved state could not be removed");
-            }
+        let definition = view.map(|v| v.definition.clone());
+        if let Some(definition) = definition.or_else(|| broken.and_then(|b| b.definition)) {
+            self.forget(db, name, &definition);
         }
-        Ok(view.is_some() || broken.is_some())
+        Ok(found)
+    }
+
+    fn stream_dropped(&self, stream: StreamId) {
+        let ended: Vec<_> = {
+            let mut registry = self.registry.lock();
+            let keys = registry.shared.iter();
+            let keys = keys.filter(|(_, v)| v.query.source().id == stream);
+            let keys: Vec<String> = keys.map(|(key, _)| key.clone()).collect();
+            let views = keys.iter().filter_map(|key| registry.shared.remove(key));
+            views.collect()
+        };
+        for view in ended {
+            self.end(&view, false, "the stream has been dropped");
+        }
     }
 
     fn ask(
@@ -133,5 +155,16 @@ impl Views for ViewRuntime {
                 .map_err(|_| QueryError::Exec("the view has been dropped".to_string()))??;
             Ok(vec![rows])
         })
+    }
+}
+
+impl ViewRuntime {
+    /// Lets go of what is kept of a view that has ended: its files, and the log.
+    fn forget(&self, db: &str, name: &str, definition: &Definition) {
+        let saving = Saving::of(db, name, definition);
+        self.engine.hold_wal(&saving.owner, None);
+        if let Err(error) = Checkpoint::remove_all(self.engine.disk(), saving.id) {
+            tracing::warn!(%error, "a dropped view's saved state could not be removed");
+        }
     }
 }

@@ -102,6 +102,19 @@ impl Checkpoint {
         })
     }
 
+    /// Removes the files of views that are not among these: a crash left them behind.
+    pub fn sweep(disk: &Arc<dyn Disk>, views: &[u64]) -> io::Result<()> {
+        disk.create_dir(DIR)?;
+        for entry in disk.list(DIR)? {
+            let id = entry.name.get(..16);
+            let id = id.and_then(|id| u64::from_str_radix(id, 16).ok());
+            if id.is_some_and(|id| !views.contains(&id)) {
+                disk.remove(&format!("{DIR}/{}", entry.name))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes all checkpoints of a view.
     pub fn remove_all(disk: &Arc<dyn Disk>, view: u64) -> io::Result<()> {
         for (_, name) in list(disk, view)? {

@@ -1,5 +1,6 @@
 //! Hands commits to views. Runs on the commit thread: it pushes to queues and does no work.
 
+use super::ViewConfig;
 use super::worker::Message;
 use crossbeam::channel::Sender;
 use parking_lot::RwLock;
@@ -8,15 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use tsdb::types::StreamId;
 use tsdb::{Commit, CommitObserver};
 
-/// Commits that wait for one view hold at most this many bytes; then the view lets go and is rebuilt from history.
-const QUEUE_BYTES: u64 = 512 << 20;
-/// A view's state is saved when the log has grown by this much.
-const CHECKPOINT_BYTES: u64 = 64 << 20;
-
 /// One view's entrance.
 #[derive(Debug)]
 pub(super) struct Tap {
     stream: StreamId,
+    config: ViewConfig,
     sender: Sender<Message>,
     /// Reads of a view that lags pass those that wait.
     urgent: Sender<Message>,
@@ -24,7 +21,7 @@ pub(super) struct Tap {
     /// Commits have been left out: the state is of no use until it is rebuilt.
     pub overrun: AtomicBool,
     log_bytes: AtomicU64,
-    /// Wall time of the last commit with rows for the view.
+    /// Wall time of the last commit with rows for the view; of its start before there is one.
     pub last_rows: AtomicI64,
     pub lagging: AtomicBool,
     /// Whether somebody waits for windows to close.
@@ -32,15 +29,22 @@ pub(super) struct Tap {
 }
 
 impl Tap {
-    pub fn new(stream: StreamId, sender: Sender<Message>, urgent: Sender<Message>) -> Self {
+    pub fn new(
+        stream: StreamId,
+        config: ViewConfig,
+        sender: Sender<Message>,
+        urgent: Sender<Message>,
+        wall_ns: i64,
+    ) -> Self {
         Self {
             stream,
+            config,
             sender,
             urgent,
             queued: AtomicU64::new(0),
             overrun: AtomicBool::new(false),
             log_bytes: AtomicU64::new(0),
-            last_rows: AtomicI64::new(i64::MIN),
+            last_rows: AtomicI64::new(wall_ns),
             lagging: AtomicBool::new(false),
             awaits_close: AtomicBool::new(false),
         }
@@ -73,22 +77,27 @@ impl Tap {
         self.queued.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Hands on a commit, and then asks for a checkpoint when one is due: a checkpoint at an LSN holds that commit.
     pub fn push(&self, commit: &Arc<Commit>) {
         let bytes = size(commit);
-        if self.log_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes >= CHECKPOINT_BYTES {
+        let has_rows = commit.batches.iter().any(|b| b.stream == self.stream);
+        if has_rows {
+            self.last_rows.fetch_max(commit.wall_ns, Ordering::Relaxed);
+        }
+        if (has_rows || commit.tick) && !self.overrun.load(Ordering::Relaxed) {
+            self.enqueue(commit, bytes);
+        }
+        let grown = self.log_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if grown >= self.config.checkpoint_bytes {
             self.log_bytes.store(0, Ordering::Relaxed);
             self.send(Message::Checkpoint(commit.lsn));
         }
-        let has_rows = commit.batches.iter().any(|b| b.stream == self.stream);
-        if has_rows {
-            self.last_rows.store(commit.wall_ns, Ordering::Relaxed);
-        }
-        if !has_rows && !commit.tick || self.overrun.load(Ordering::Relaxed) {
-            return;
-        }
-        if self.queued.fetch_add(bytes, Ordering::Relaxed) + bytes > QUEUE_BYTES {
+    }
+
+    fn enqueue(&self, commit: &Arc<Commit>, bytes: u64) {
+        if self.queued.fetch_add(bytes, Ordering::Relaxed) + bytes > self.config.queue_bytes {
             self.queued.fetch_sub(bytes, Ordering::Relaxed);
-            self.overrun.store(true, Ordering::Relaxed);
+            self.overrun.store(true, Ordering::Release);
             self.send(Message::Nothing);
             return;
         }

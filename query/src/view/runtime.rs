@@ -1,24 +1,20 @@
-//! All views: creating, restoring, reading, dropping, and queries that subscribe.
+//! All views there are, how they follow the log and how they end.
 
-use super::checkpoint::Checkpoint;
-use super::definition::{Definition, fnv};
+use super::ViewConfig;
+use super::definition::Definition;
 use super::hub::{Hub, Tap};
-use super::state::{Program, State};
-use super::worker::{Message, Saving, Snap, Status, Worker};
+use super::state::Program;
+use super::worker::{Message, Snap, Status};
 use crate::bind::windowed::ContinuousQuery;
-use crate::engine::{QueryEngine, Session, ViewInfo};
+use crate::engine::ViewInfo;
 use crate::error::QueryError;
 use crate::stream::StreamError;
-use crossbeam::channel::unbounded;
 use parking_lot::Mutex;
-use query_lang::ast::StatementKind;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak, mpsc};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::Instant;
-use tsdb::types::Lsn;
-use tsdb::{Engine, Object, Stream};
+use tsdb::{Engine, Stream};
 
 /// The kind of views in the catalog.
 pub(super) const KIND: &str = "view";
@@ -48,8 +44,7 @@ pub(super) struct View {
     pub(super) query: Arc<ContinuousQuery>,
     pub(super) program: Program,
     pub(super) stream: StreamRef,
-    pub(super) sql: String,
-    pub(super) epoch: u64,
+    pub(super) definition: Definition,
     pub(super) tap: Arc<Tap>,
     pub(super) status: Arc<Status>,
     pub(super) thread: Mutex<Option<JoinHandle<()>>>,
@@ -70,8 +65,8 @@ pub(super) struct Registry {
     pub(super) named: BTreeMap<(String, String), Arc<View>>,
     /// Queries that subscribe, by their plan.
     pub(super) shared: BTreeMap<String, Arc<View>>,
-    /// Views whose definitions can't be run: why.
-    pub(super) broken: BTreeMap<(String, String), String>,
+    /// Views whose definitions can't be run.
+    pub(super) broken: BTreeMap<(String, String), Broken>,
 }
 
 impl Registry {
@@ -80,6 +75,30 @@ impl Registry {
         let view = self.shared.get(key)?;
         *view.leases.lock() += 1;
         Some(view.clone())
+    }
+}
+
+/// A view of the catalog that can't be run.
+#[derive(Clone, Debug)]
+pub(super) struct Broken {
+    /// Its query, and the name of its files; unless the definition itself is damaged.
+    pub(super) definition: Option<Definition>,
+    pub(super) reason: String,
+}
+
+impl Broken {
+    pub(super) fn info(&self, (db, name): &(String, String)) -> ViewInfo {
+        let sql = self.definition.as_ref().map(|d| d.sql.clone());
+        ViewInfo {
+            db: db.clone(),
+            name: name.clone(),
+            query: None,
+            sql: sql.unwrap_or_default(),
+            state: format!("broken: {}", self.reason),
+            lsn: 0,
+            rows: 0,
+            watermark: None,
+        }
     }
 }
 
@@ -101,6 +120,7 @@ impl Drop for Lease {
 /// Keeps all views of an engine. Locks are taken in this order: the engine's apply lock, the registry, the hub's taps.
 pub struct ViewRuntime {
     pub(super) engine: Engine,
+    pub(super) config: ViewConfig,
     pub(super) hub: Arc<Hub>,
     pub(super) registry: Mutex<Registry>,
     pub(super) closing: Arc<AtomicBool>,
@@ -114,14 +134,6 @@ impl std::fmt::Debug for ViewRuntime {
     }
 }
 
-/// What a worker starts from.
-pub(super) enum Start {
-    /// All rows of a snapshot.
-    History,
-    /// A checkpoint and the commits since.
-    Replay(Box<Checkpoint>, Vec<Arc<tsdb::Commit>>),
-}
-
 pub(super) fn exec(e: StreamError) -> QueryError {
     match e {
         StreamError::Unsupported(message) => QueryError::Exec(message),
@@ -130,174 +142,6 @@ pub(super) fn exec(e: StreamError) -> QueryError {
 }
 
 impl ViewRuntime {
-    /// Restores the views of the catalog and follows the log, and lets `queries` use them. To be called right after
-    /// the engine was opened, before any commit; it ends the engine's recovery.
-    ///
-    /// # Errors
-    /// When a thread can't be started. A view whose definition can't be run is kept and shows why.
-    pub fn open(queries: &Arc<QueryEngine>) -> Result<Arc<ViewRuntime>, QueryError> {
-        let engine = queries.engine().clone();
-        let runtime = Arc::new_cyclic(|this| ViewRuntime {
-            engine: engine.clone(),
-            hub: Arc::default(),
-            registry: Mutex::default(),
-            closing: Arc::default(),
-            ticker: Mutex::default(),
-            this: this.clone(),
-        });
-        let mut fresh = Vec::new();
-        for object in engine.catalog().objects(KIND) {
-            let key = (object.db.clone(), object.name.clone());
-            match runtime.restore(queries, &object) {
-                Ok((view, rebuild)) => {
-                    if rebuild {
-                        fresh.push(view.tap.clone());
-                    }
-                    runtime.registry.lock().named.insert(key, view);
-                }
-                Err(e) => {
-                    tracing::error!(view = %object.name, error = %e, "a view can't be restored");
-                    runtime.registry.lock().broken.insert(key, e.to_string());
-                }
-            }
-        }
-        let wall_ns = engine.clock().wall_ns();
-        engine.attach(runtime.hub.clone(), |snapshot| {
-            for tap in fresh {
-                tap.send(Message::Rebuild(Box::new(Snap(snapshot.clone())), wall_ns));
-            }
-        });
-        engine.recovery_done();
-        runtime.start_ticker()?;
-        queries.set_views(runtime.clone());
-        Ok(runtime)
-    }
-
-    /// A view of the catalog, and whether it must be rebuilt from history.
-    fn restore(
-        &self,
-        queries: &Arc<QueryEngine>,
-        object: &Object,
-    ) -> Result<(Arc<View>, bool), QueryError> {
-        let damaged = || {
-            QueryError::Storage(format!(
-                "the definition of view \"{}\" is damaged",
-                object.name
-            ))
-        };
-        let definition = Definition::decode(&object.payload).ok_or_else(damaged)?;
-        let sql = &definition.sql;
-        let statements = query_lang::parse_statements(sql)?;
-        let Some(StatementKind::Query(query)) = statements.first().map(|s| &s.kind) else {
-            return Err(damaged());
-        };
-        let session = Session::of(object.db.clone());
-        let (query, _) = queries.bind_continuous(&session, sql, query)?;
-        let query = definition.freeze(query).ok_or_else(|| {
-            QueryError::Exec("its query no longer yields the columns it had".to_string())
-        })?;
-        let id = view_id(&object.db, &object.name);
-        let saved = Checkpoint::newest(self.engine.disk(), id, definition.hash())
-            .and_then(|c| Some((self.engine.replay_after(c.lsn)?, c)));
-        let (start, rebuild) = match saved {
-            Some((commits, c)) => (Start::Replay(Box::new(c), commits), false),
-            None => (Start::History, true),
-        };
-        let view = self.start(
-            &object.db,
-            &object.name,
-            query,
-            &definition,
-            start,
-            true,
-            None,
-        )?;
-        self.hub.taps.write().push(view.tap.clone());
-        Ok((view, rebuild))
-    }
-
-    /// Starts a worker. Its tap is not in the hub yet.
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn start(
-        &self,
-        db: &str,
-        name: &str,
-        query: ContinuousQuery,
-        definition: &Definition,
-        start: Start,
-        durable: bool,
-        ready: Option<mpsc::Sender<Result<(), StreamError>>>,
-    ) -> Result<Arc<View>, QueryError> {
-        let program = Program::new(&query).map_err(exec)?;
-        let source = query.source();
-        let stream = self
-            .engine
-            .catalog()
-            .stream(&source.db, &source.name)
-            .filter(|s| s.id == source.id)
-            .ok_or_else(|| QueryError::Exec(format!("stream \"{}\" is gone", source.name)))?;
-        let (sender, queue) = unbounded();
-        let (urgent_sender, urgent) = unbounded();
-        let tap = Arc::new(Tap::new(stream.id, sender, urgent_sender));
-        let mut state = State::new(stream.clone(), program.clone());
-        let status = Arc::new(Status::default());
-        status.watermark.store(i64::MIN, Ordering::Relaxed);
-        *status.ready.lock() = ready;
-        let id = view_id(db, name);
-        let saving = durable.then(|| Saving {
-            id,
-            hash: definition.hash(),
-            owner: format!("view {db}.{name}"),
-        });
-        let mut lsn = Lsn(0);
-        if let Start::Replay(checkpoint, commits) = start {
-            state.load(&checkpoint).map_err(exec)?;
-            lsn = checkpoint.lsn;
-            self.engine
-                .hold_wal(&format!("view {db}.{name}"), Some(lsn));
-            for commit in commits {
-                tap.push(&commit);
-            }
-        }
-        let worker = Worker {
-            engine: self.engine.clone(),
-            tap: tap.clone(),
-            state,
-            status: status.clone(),
-            queue,
-            urgent,
-            saving,
-            lsn,
-            subscribers: Vec::new(),
-            emitted: lsn,
-            dirty: false,
-            last_emit: Instant::now(),
-            cache: None,
-            behind_since: None,
-            repairing: false,
-            stale: false,
-            writer: None,
-        };
-        let thread = std::thread::Builder::new()
-            .name(format!("view {name}"))
-            .stack_size(8 << 20)
-            .spawn(move || worker.run())
-            .map_err(|e| QueryError::Internal(format!("start a view's thread: {e}")))?;
-        Ok(Arc::new(View {
-            db: db.to_string(),
-            name: name.to_string(),
-            query: Arc::new(query),
-            program,
-            stream: StreamRef(stream),
-            sql: definition.sql.clone(),
-            epoch: definition.epoch,
-            tap,
-            status,
-            thread: Mutex::new(Some(thread)),
-            leases: Mutex::new(0),
-        }))
-    }
-
     /// Lets a view follow the log, from a snapshot of all history on.
     pub(super) fn follow(&self, view: &View) {
         let wall_ns = self.engine.clock().wall_ns();
@@ -379,11 +223,6 @@ impl ViewRuntime {
     }
 }
 
-/// Names a view's files.
-pub(super) fn view_id(db: &str, name: &str) -> u64 {
-    fnv(format!("{db}\0{name}").as_bytes())
-}
-
 impl View {
     pub(super) fn info(&self) -> ViewInfo {
         let status = &self.status;
@@ -391,8 +230,8 @@ impl View {
         ViewInfo {
             db: self.db.clone(),
             name: self.name.clone(),
-            query: self.query.clone(),
-            sql: self.sql.clone(),
+            query: Some(self.query.clone()),
+            sql: self.definition.sql.clone(),
             state: match stopped {
                 Some(reason) => format!("stopped: {reason}"),
                 None if self.tap.lagging.load(Ordering::Relaxed) => "lagging".to_string(),

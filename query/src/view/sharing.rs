@@ -1,10 +1,12 @@
 //! Subscriptions to views, and to queries that subscribers share.
 
 use super::definition::Definition;
-use super::runtime::{Lease, Start, View, ViewRuntime};
+use super::launch::Launch;
+use super::runtime::{Lease, View, ViewRuntime};
 use super::subscription::{Outbox, Subscription};
-use super::worker::Message;
+use super::worker::{Message, Snap};
 use crate::bind::windowed::ContinuousQuery;
+use crate::engine::Views;
 use crate::error::QueryError;
 use query_lang::ast::Emit;
 use std::sync::Arc;
@@ -56,7 +58,14 @@ impl ViewRuntime {
     fn share(&self, key: &str, query: ContinuousQuery, sql: &str) -> Result<Arc<View>, QueryError> {
         let definition = Definition::new(self.new_epoch(), sql, query.output());
         let db = query.source().db.clone();
-        let view = self.start(&db, sql, query, &definition, Start::History, false, None)?;
+        let view = self.start(Launch {
+            db: &db,
+            name: sql,
+            query,
+            definition: &definition,
+            durable: false,
+            ready: None,
+        })?;
         self.follow(&view);
         let mut registry = self.registry.lock();
         let first = registry.lease(key);
@@ -68,21 +77,29 @@ impl ViewRuntime {
         }
         *view.leases.lock() = 1;
         registry.shared.insert(key.to_string(), view.clone());
+        drop(registry);
+        // It may have been dropped before the query was there to be ended with it.
+        let stream = view.query.source().id;
+        if self.engine.catalog().stream_by_id(stream).is_none() {
+            self.stream_dropped(stream);
+        }
         Ok(view)
     }
 
     fn attach(&self, view: &Arc<View>, finals: bool, key: Option<String>) -> Subscription {
         let outbox = Arc::new(Outbox::default());
         self.engine.barrier(|snapshot| {
-            view.tap
-                .send(Message::Subscribe(outbox.clone(), finals, snapshot.lsn()));
+            view.tap.send(Message::Subscribe(
+                outbox.clone(),
+                finals,
+                Box::new(Snap(snapshot.clone())),
+            ));
         });
         Subscription {
             columns: view.program.output().clone(),
-            epoch: view.epoch,
+            epoch: view.definition.epoch,
             outbox,
             tap: view.tap.clone(),
-            asked: false,
             _lease: Lease {
                 runtime: self.this.clone(),
                 key,

@@ -47,6 +47,7 @@ pub(super) struct State {
     /// New rows of a view without state, for subscribers.
     fresh: Vec<RecordBatch>,
     collects: bool,
+    lost: Option<StreamError>,
     pub watermark: Watermark,
 }
 
@@ -63,6 +64,7 @@ impl State {
             operator,
             fresh: Vec::new(),
             collects: false,
+            lost: None,
         }
     }
 
@@ -96,14 +98,11 @@ impl State {
                 })?;
             }
         }
-        if let Some((_, newest)) = snapshot.time_bounds(stream.id) {
-            // The commit times of old rows are not kept: a row from the future counts as one from now.
-            let ahead = newest > wall_ns.saturating_add(MAX_AHEAD_NS);
-            let at = if ahead { wall_ns } else { newest };
-            state
-                .watermark
-                .advance_to(at.saturating_sub(stream.options.disorder_ns));
-        }
+        // The commit times of old rows are not kept: a row from the future counts as one from now.
+        let limit = wall_ns.saturating_add(MAX_AHEAD_NS);
+        let newest = snapshot.time_bounds(stream.id).map(|b| b.1);
+        let newest = newest.map(|t| if t > limit { wall_ns } else { t });
+        state.watermark = Watermark::of_history(stream.options.disorder_ns, newest, wall_ns);
         *self = state;
         Ok(())
     }
@@ -116,9 +115,14 @@ impl State {
             match (&mut self.operator, &self.program) {
                 (Some(operator), _) => operator.apply(&block, self.stream.as_ref())?,
                 (None, Program::Rows(plan)) if self.collects => {
-                    let rows = plan.apply(&block, self.stream.as_ref())?;
-                    if rows.num_rows() > 0 {
-                        self.fresh.push(rows);
+                    match plan.apply(&block, self.stream.as_ref()) {
+                        Ok(rows) if rows.num_rows() > 0 => self.fresh.push(rows),
+                        Ok(_) => {}
+                        Err(e) => {
+                            self.collects = false;
+                            self.fresh.clear();
+                            self.lost = Some(e);
+                        }
                     }
                 }
                 _ => {}
@@ -127,14 +131,17 @@ impl State {
         if commit.tick {
             self.watermark.tick(commit.wall_ns);
         }
+        self.freeze();
+        Ok(())
+    }
+
+    /// Drops what no row within the lateness can change any more.
+    fn freeze(&mut self) {
         if let (Some(operator), Program::Aggregate(plan)) = (&mut self.operator, &self.program) {
-            let behind = plan
-                .query()
-                .grace
-                .saturating_add(self.stream.options.lateness_ns);
+            let lateness = self.stream.options.lateness_ns;
+            let behind = plan.query().grace.saturating_add(lateness);
             operator.freeze(self.watermark.at().saturating_sub(behind));
         }
-        Ok(())
     }
 
     /// Whether rows came for windows whose state had been dropped.
@@ -159,7 +166,7 @@ impl State {
                     &mut |block| repair.apply(&block, tags.as_ref()),
                 )?;
             }
-            operator.finish_repair(&repair)?;
+            operator.finish_repair(&repair);
         }
         Ok(())
     }
@@ -191,10 +198,20 @@ impl State {
         }
     }
 
+    /// Why changes are followed no longer, once, if a row could not be computed.
+    pub fn take_lost(&mut self) -> Option<StreamError> {
+        let operator = self.operator.as_mut().and_then(Operator::take_lost);
+        self.lost.take().or(operator)
+    }
+
     /// What changed since the last call.
     pub fn take_changes(&mut self) -> Result<Changes, StreamError> {
         match &mut self.operator {
-            Some(operator) => operator.take_changes(),
+            Some(operator) => {
+                let changes = operator.take_changes()?;
+                self.freeze();
+                Ok(changes)
+            }
             None => {
                 let schema = self.program.output();
                 let fresh = std::mem::take(&mut self.fresh);
@@ -206,7 +223,7 @@ impl State {
         }
     }
 
-    /// The windows that closed since the last call.
+    /// The windows that closed since the last call. To be called after [`State::take_changes`].
     pub fn take_closed(&mut self) -> Result<RecordBatch, StreamError> {
         let at = self.watermark.at();
         match &mut self.operator {

@@ -8,12 +8,12 @@ use arrow::record_batch::RecordBatch;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::sync::Notify;
 
 /// Frames that wait for a subscriber at most; one more, and they give way to a gap and a new snapshot.
 const QUEUE_FRAMES: usize = 256;
-/// Bytes that wait for a subscriber at most, unless it is a single frame.
+/// Bytes of changes that wait for a subscriber at most, unless it is a single frame; a snapshot comes on top.
 const QUEUE_BYTES: usize = 16 << 20;
 
 /// What a subscriber gets.
@@ -66,10 +66,33 @@ impl Frame {
 #[derive(Debug, Default)]
 struct Queue {
     frames: VecDeque<Arc<Frame>>,
+    /// Bytes of the changes that wait. A snapshot is not counted: it is the least that a subscriber can do with.
     bytes: usize,
     /// Frames were dropped: no more until a new snapshot.
     behind: bool,
+    /// That snapshot has been asked for.
+    asked: bool,
+    /// A snapshot has been queued.
+    begun: bool,
     closed: bool,
+    /// The commit up to which the worker has told everything.
+    told: u64,
+    /// The commit of the last frame that was queued.
+    sent: u64,
+    /// The commit of the last frame that was taken.
+    taken: u64,
+}
+
+impl Queue {
+    fn is_full(&self, more: usize) -> bool {
+        let bytes = self.bytes + more;
+        self.frames.len() >= QUEUE_FRAMES || self.bytes > 0 && bytes > QUEUE_BYTES
+    }
+
+    fn clear(&mut self) {
+        self.frames.clear();
+        self.bytes = 0;
+    }
 }
 
 /// The worker's end and the subscriber's end of one queue.
@@ -77,30 +100,42 @@ struct Queue {
 pub(super) struct Outbox {
     queue: Mutex<Queue>,
     ready: Notify,
-    /// The commit up to which the worker has told everything.
-    pub seq: AtomicU64,
     pub watermark: AtomicI64,
-    /// The commit of the last frame that was queued.
-    sent: AtomicU64,
 }
 
 impl Outbox {
-    /// Queues a frame, or drops all when the subscriber is too slow.
-    pub fn push(&self, frame: Arc<Frame>) {
+    /// Queues what changed up to `seq`, or drops all that waits when the subscriber is too slow. Commits that changed
+    /// nothing have no frame of their own, so `prev` is this subscriber's last.
+    pub fn send(&self, frame: &Arc<Frame>, seq: u64) {
+        let Frame::Changes {
+            prev,
+            insert,
+            retract,
+            ..
+        } = frame.as_ref()
+        else {
+            return;
+        };
         let mut q = self.queue.lock();
-        if q.behind || q.closed {
+        if q.behind || q.closed || !q.begun {
             return;
         }
         let bytes = frame.bytes();
-        let full = q.frames.len() >= QUEUE_FRAMES || q.bytes + bytes > QUEUE_BYTES;
-        if full && !q.frames.is_empty() {
-            q.frames.clear();
-            q.bytes = 0;
+        if q.is_full(bytes) {
+            q.clear();
             q.behind = true;
         } else {
-            if let Frame::Snapshot { seq, .. } | Frame::Changes { seq, .. } = frame.as_ref() {
-                self.sent.store(*seq, Ordering::Relaxed);
-            }
+            let frame = if *prev == q.sent {
+                frame.clone()
+            } else {
+                Arc::new(Frame::Changes {
+                    prev: q.sent,
+                    seq,
+                    insert: insert.clone(),
+                    retract: retract.clone(),
+                })
+            };
+            q.sent = seq;
             q.bytes += bytes;
             q.frames.push_back(frame);
         }
@@ -108,31 +143,30 @@ impl Outbox {
         self.ready.notify_one();
     }
 
-    /// Queues changes. Commits that changed nothing have no frame of their own, so `prev` is this subscriber's last.
-    pub fn send(&self, frame: &Arc<Frame>, seq: u64) {
-        let last = self.sent.load(Ordering::Relaxed);
-        match frame.as_ref() {
-            Frame::Changes {
-                prev,
-                insert,
-                retract,
-                ..
-            } if *prev != last => self.push(Arc::new(Frame::Changes {
-                prev: last,
-                seq,
-                insert: insert.clone(),
-                retract: retract.clone(),
-            })),
-            _ => self.push(frame.clone()),
-        }
+    /// Everything up to `seq` has been queued.
+    pub fn tell(&self, seq: u64, watermark: i64) {
+        self.watermark.store(watermark, Ordering::Relaxed);
+        let mut q = self.queue.lock();
+        q.told = q.told.max(seq);
     }
 
-    /// Ends a gap with a new snapshot.
-    pub fn resync(&self, seq: u64, rows: RecordBatch) {
-        let from = self.sent.load(Ordering::Relaxed);
-        self.queue.lock().behind = false;
-        self.push(Arc::new(Frame::Gap { from, to: seq }));
-        self.push(Arc::new(Frame::Snapshot { seq, rows }));
+    /// Begins anew with a snapshot, in place of whatever waits: behind a gap, unless it is the first one. It is never
+    /// too large: without it the subscriber could not go on.
+    pub fn snapshot(&self, seq: u64, rows: RecordBatch) {
+        let mut q = self.queue.lock();
+        if q.closed {
+            return;
+        }
+        q.clear();
+        if q.begun {
+            let from = q.taken;
+            q.frames.push_back(Arc::new(Frame::Gap { from, to: seq }));
+        }
+        q.frames.push_back(Arc::new(Frame::Snapshot { seq, rows }));
+        (q.begun, q.behind, q.asked) = (true, false, false);
+        (q.sent, q.told) = (seq, seq);
+        drop(q);
+        self.ready.notify_one();
     }
 
     /// Ends the subscription after what is queued.
@@ -148,15 +182,31 @@ impl Outbox {
         self.ready.notify_one();
     }
 
+    /// The commit up to which nothing is missing once what waits has been taken. Of what was dropped nothing counts.
+    fn seq(&self) -> u64 {
+        let q = self.queue.lock();
+        if q.behind { q.taken } else { q.told }
+    }
+
     fn pop(&self) -> Popped {
         let mut q = self.queue.lock();
         match q.frames.pop_front() {
             Some(frame) => {
-                q.bytes = q.bytes.saturating_sub(frame.bytes());
+                match frame.as_ref() {
+                    Frame::Changes { seq, .. } => {
+                        q.bytes = q.bytes.saturating_sub(frame.bytes());
+                        q.taken = *seq;
+                    }
+                    Frame::Snapshot { seq, .. } => q.taken = *seq,
+                    _ => {}
+                }
                 Popped::Frame(frame)
             }
             None if q.closed => Popped::Ended,
-            None if q.behind => Popped::Behind,
+            None if q.behind && !q.asked => {
+                q.asked = true;
+                Popped::Behind
+            }
             None => Popped::Empty,
         }
     }
@@ -165,6 +215,7 @@ impl Outbox {
 enum Popped {
     Frame(Arc<Frame>),
     Ended,
+    /// A new snapshot must be asked for.
     Behind,
     Empty,
 }
@@ -176,7 +227,6 @@ pub struct Subscription {
     pub(super) epoch: u64,
     pub(super) outbox: Arc<Outbox>,
     pub(super) tap: Arc<Tap>,
-    pub(super) asked: bool,
     pub(super) _lease: Lease,
 }
 
@@ -196,7 +246,7 @@ impl Subscription {
     /// The commit up to which nothing is missing once the frames that wait have been taken.
     #[must_use]
     pub fn seq(&self) -> u64 {
-        self.outbox.seq.load(Ordering::Acquire)
+        self.outbox.seq()
     }
 
     /// The watermark, in nanoseconds; `None` before the first row.
@@ -209,16 +259,10 @@ impl Subscription {
     pub async fn next(&mut self) -> Option<Arc<Frame>> {
         loop {
             match self.outbox.pop() {
-                Popped::Frame(frame) => {
-                    self.asked = false;
-                    return Some(frame);
-                }
+                Popped::Frame(frame) => return Some(frame),
                 Popped::Ended => return None,
-                Popped::Behind if !self.asked => {
-                    self.asked = true;
-                    self.tap.send(Message::Resync(self.outbox.clone()));
-                }
-                _ => {}
+                Popped::Behind => self.tap.send(Message::Resync(self.outbox.clone())),
+                Popped::Empty => {}
             }
             self.outbox.ready.notified().await;
         }
@@ -227,16 +271,12 @@ impl Subscription {
     /// The next frame if one waits.
     pub fn try_next(&mut self) -> Option<Arc<Frame>> {
         match self.outbox.pop() {
-            Popped::Frame(frame) => {
-                self.asked = false;
-                Some(frame)
-            }
-            Popped::Behind if !self.asked => {
-                self.asked = true;
+            Popped::Frame(frame) => Some(frame),
+            Popped::Behind => {
                 self.tap.send(Message::Resync(self.outbox.clone()));
                 None
             }
-            _ => None,
+            Popped::Ended | Popped::Empty => None,
         }
     }
 }

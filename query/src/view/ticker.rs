@@ -16,12 +16,12 @@ impl ViewRuntime {
             while !closing.load(Ordering::Relaxed) {
                 std::thread::park_timeout(Duration::from_secs(1));
                 let now = engine.clock().wall_ns();
-                let idle = |since: i64| since != i64::MIN && now.saturating_sub(since) >= IDLE_NS;
+                let idle = |since: i64| now.saturating_sub(since) >= IDLE_NS;
                 let due = hub.taps.read().iter().any(|t| {
                     t.awaits_close.load(Ordering::Relaxed)
                         && idle(t.last_rows.load(Ordering::Relaxed))
                 });
-                if due && (ticked == i64::MIN || idle(ticked)) && !closing.load(Ordering::Relaxed) {
+                if due && idle(ticked) && !closing.load(Ordering::Relaxed) {
                     ticked = now;
                     let tick = Request {
                         tick: true,

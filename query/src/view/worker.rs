@@ -1,9 +1,9 @@
 //! The thread of one view: takes messages in order, owns the state, sends frames.
 
-use super::checkpoint::Checkpoint;
 use super::hub::{Tap, size};
+use super::saving::Saving;
 use super::state::State;
-use super::subscription::{Frame, Outbox};
+use super::subscription::Outbox;
 use crate::error::QueryError;
 use crate::stream::StreamError;
 use arrow::record_batch::RecordBatch;
@@ -39,8 +39,8 @@ pub(super) enum Message {
     Read(Box<Snap>, oneshot::Sender<Answer>),
     /// Repair from the snapshot, which is at the state's LSN.
     Repair(Box<Snap>),
-    /// Send frames from this LSN on; with `true`, only windows that closed.
-    Subscribe(Arc<Outbox>, bool, Lsn),
+    /// Send frames from the snapshot on, which is at the state's LSN; with `true`, only windows that closed.
+    Subscribe(Arc<Outbox>, bool, Box<Snap>),
     /// Send a slow subscriber a new snapshot.
     Resync(Arc<Outbox>),
     /// Send it nothing more.
@@ -75,17 +75,6 @@ pub(super) struct Status {
     pub stopped: Mutex<Option<String>>,
     /// Told once the state has caught up for the first time.
     pub ready: Mutex<Option<std::sync::mpsc::Sender<Result<(), StreamError>>>>,
-}
-
-/// Where a view's checkpoints go.
-#[derive(Clone, Debug)]
-pub(super) struct Saving {
-    /// Names the files.
-    pub id: u64,
-    /// Says what they are of.
-    pub hash: u64,
-    /// Holds the log.
-    pub owner: String,
 }
 
 pub(super) struct Worker {
@@ -168,7 +157,7 @@ impl Worker {
 
     fn emit_guarded(&mut self) {
         let result = catch_unwind(AssertUnwindSafe(|| self.emit()));
-        self.judge(result);
+        self.judge(result.map(Ok));
     }
 
     fn judge(&mut self, result: std::thread::Result<Result<(), StreamError>>) {
@@ -182,9 +171,7 @@ impl Worker {
             }
         };
         tracing::error!(%reason, lsn = self.lsn.0, "a view has stopped");
-        for (outbox, _) in self.subscribers.drain(..) {
-            outbox.close(&reason);
-        }
+        self.cut(&reason);
         self.dirty = false;
         if let Some(ready) = self.status.ready.lock().take() {
             let _ = ready.send(Err(StreamError::Expression(reason.clone())));
@@ -219,21 +206,14 @@ impl Worker {
                 self.stale = false;
                 self.reach(snapshot.0.lsn());
                 self.tell_ready();
-                self.resubscribe()?;
+                self.resubscribe();
                 if let Some(saving) = &self.saving {
-                    // Until a checkpoint is written there is nothing that the log would be replayed onto.
-                    self.engine.hold_wal(&saving.owner, None);
+                    self.engine.hold_wal(&saving.owner, Some(self.lsn));
                 }
+                self.checkpoint(self.lsn);
             }
             Message::Read(snapshot, reply) => {
-                if self.state.needs_repair() && !self.stale {
-                    self.state.repair(&snapshot.0)?;
-                    self.changed();
-                }
-                if !self.stale {
-                    self.lsn = self.lsn.max(snapshot.0.lsn());
-                    self.status.lsn.store(self.lsn.0, Ordering::Release);
-                }
+                self.come_to(&snapshot)?;
                 let _ = reply.send(self.read());
             }
             Message::Repair(snapshot) => {
@@ -243,8 +223,11 @@ impl Worker {
                     self.changed();
                 }
             }
-            Message::Subscribe(outbox, finals, lsn) => self.subscribe(outbox, finals, lsn)?,
-            Message::Resync(outbox) => self.resync(&outbox)?,
+            Message::Subscribe(outbox, finals, snapshot) => {
+                self.come_to(&snapshot)?;
+                self.subscribe(outbox, finals);
+            }
+            Message::Resync(outbox) => self.resync(&outbox),
             Message::Unsubscribe(outbox) => {
                 self.subscribers.retain(|s| !Arc::ptr_eq(&s.0, &outbox));
                 self.track();
@@ -256,12 +239,29 @@ impl Worker {
             }
             Message::Stop(..) | Message::Nothing => {}
         }
+        if let Some(e) = self.state.take_lost() {
+            self.cut(&e.to_string());
+        }
         if self.state.needs_repair() && !self.repairing && !self.stale {
             self.repairing = true;
             let tap = self.tap.clone();
             self.engine
                 .barrier(|s| tap.send(Message::Repair(Box::new(Snap(s.clone())))));
         }
+        Ok(())
+    }
+
+    /// Makes the state right at a snapshot's LSN, which it has reached unless commits were left out.
+    fn come_to(&mut self, snapshot: &Snap) -> Result<(), StreamError> {
+        if self.stale {
+            return Ok(());
+        }
+        if self.state.needs_repair() {
+            self.state.repair(&snapshot.0)?;
+            self.changed();
+        }
+        self.lsn = self.lsn.max(snapshot.0.lsn());
+        self.status.lsn.store(self.lsn.0, Ordering::Release);
         Ok(())
     }
 
@@ -330,108 +330,6 @@ impl Worker {
         Ok(rows)
     }
 
-    fn track(&mut self) {
-        let closing = self.subscribers.iter().any(|s| s.1);
-        self.state.track(!self.subscribers.is_empty(), closing);
-        self.tap.awaits_close.store(closing, Ordering::Relaxed);
-    }
-
-    fn snapshot_rows(&self, finals: bool) -> Result<RecordBatch, StreamError> {
-        if finals {
-            self.state.closed_rows()
-        } else {
-            self.state.rows()
-        }
-    }
-
-    fn subscribe(
-        &mut self,
-        outbox: Arc<Outbox>,
-        finals: bool,
-        lsn: Lsn,
-    ) -> Result<(), StreamError> {
-        // All subscribers stand at the same commit, so that one frame does for all.
-        self.emit()?;
-        self.lsn = self.lsn.max(lsn);
-        self.emitted = self.lsn;
-        self.subscribers.push((outbox.clone(), finals));
-        self.track();
-        let rows = self.snapshot_rows(finals)?;
-        let seq = self.lsn.0;
-        outbox.seq.store(seq, Ordering::Release);
-        outbox
-            .watermark
-            .store(self.state.watermark.at(), Ordering::Relaxed);
-        outbox.push(Arc::new(Frame::Snapshot { seq, rows }));
-        Ok(())
-    }
-
-    /// After a rebuild changes can't be told: every subscriber gets a new snapshot.
-    fn resubscribe(&mut self) -> Result<(), StreamError> {
-        self.track();
-        self.emitted = self.lsn;
-        self.dirty = false;
-        for (outbox, finals) in &self.subscribers {
-            outbox.resync(self.lsn.0, self.snapshot_rows(*finals)?);
-        }
-        Ok(())
-    }
-
-    fn resync(&mut self, outbox: &Arc<Outbox>) -> Result<(), StreamError> {
-        self.emit()?;
-        let wanted = |s: &&(Arc<Outbox>, bool)| Arc::ptr_eq(&s.0, outbox);
-        if let Some((outbox, finals)) = self.subscribers.iter().find(wanted) {
-            outbox.resync(self.emitted.0, self.snapshot_rows(*finals)?);
-        }
-        Ok(())
-    }
-
-    /// Sends what changed since the last frame.
-    fn emit(&mut self) -> Result<(), StreamError> {
-        self.dirty = false;
-        self.last_emit = Instant::now();
-        if self.subscribers.is_empty() {
-            return Ok(());
-        }
-        let (prev, seq) = (self.emitted.0, self.lsn.0);
-        let changes = self.state.take_changes()?;
-        let finals = self.subscribers.iter().any(|s| s.1);
-        let closed = if finals {
-            Some(self.state.take_closed()?)
-        } else {
-            None
-        };
-        let closed = closed.filter(|rows| rows.num_rows() > 0).map(|insert| {
-            let retract = RecordBatch::new_empty(insert.schema());
-            Arc::new(Frame::Changes {
-                prev,
-                seq,
-                insert,
-                retract,
-            })
-        });
-        let changes = (!changes.is_empty()).then(|| {
-            Arc::new(Frame::Changes {
-                prev,
-                seq,
-                insert: changes.insert,
-                retract: changes.retract,
-            })
-        });
-        for (outbox, finals) in &self.subscribers {
-            outbox
-                .watermark
-                .store(self.state.watermark.at(), Ordering::Relaxed);
-            let frame = if *finals { &closed } else { &changes };
-            if let Some(frame) = frame {
-                outbox.send(frame, seq);
-            }
-            outbox.seq.store(seq, Ordering::Release);
-        }
-        self.emitted = Lsn(seq);
-        Ok(())
-    }
-
     /// Lets go of the state and asks for a new start, because commits were left out.
     fn ask_rebuild(&mut self) {
         self.stale = true;
@@ -441,48 +339,6 @@ impl Worker {
             tap.overrun.store(false, Ordering::Release);
             tap.send(Message::Rebuild(Box::new(Snap(snapshot.clone())), wall_ns));
         });
-    }
-
-    /// Saves the state; the file is written by another thread, one at a time.
-    fn checkpoint(&mut self, lsn: Lsn) {
-        let Some(saving) = self.saving.clone() else {
-            return;
-        };
-        self.join_writer();
-        self.lsn = self.lsn.max(lsn);
-        if let Some(operator) = self.state.operator() {
-            let stats = operator.stats();
-            self.status
-                .bytes
-                .store(stats.bytes as u64, Ordering::Relaxed);
-            self.status
-                .lists_cut
-                .store(stats.lists_cut as u64, Ordering::Relaxed);
-        }
-        let checkpoint = Checkpoint {
-            hash: saving.hash,
-            lsn: self.lsn,
-            watermark: self.state.watermark,
-            state: self.state.save(),
-        };
-        let engine = self.engine.clone();
-        let write = move || match checkpoint.write(engine.disk(), saving.id) {
-            Ok(()) => engine.hold_wal(&saving.owner, Some(checkpoint.lsn)),
-            Err(error) => tracing::error!(%error, "a view's state could not be saved"),
-        };
-        let thread = std::thread::Builder::new().name("checkpoint".into());
-        match thread.spawn(write) {
-            Ok(thread) => self.writer = Some(thread),
-            Err(error) => tracing::error!(%error, "the checkpoint thread could not be started"),
-        }
-    }
-
-    fn join_writer(&mut self) {
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
-        {
-            tracing::error!("writing a checkpoint has panicked");
-        }
     }
 
     fn stop(&mut self, lsn: Option<Lsn>, reason: &str) {
@@ -496,9 +352,7 @@ impl Worker {
             }
         }
         self.join_writer();
-        for (outbox, _) in self.subscribers.drain(..) {
-            outbox.close(reason);
-        }
+        self.cut(reason);
         while let Ok(message) = self.queue.try_recv() {
             self.refuse(message, reason);
         }

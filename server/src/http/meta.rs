@@ -152,9 +152,8 @@ pub(crate) async fn views(State(app): State<Arc<App>>, request: Request) -> Resp
     let entries = all.into_iter().map(|v| ViewEntry {
         columns: v
             .query
-            .output()
-            .fields()
             .iter()
+            .flat_map(|q| q.output().fields())
             .map(|f| ViewColumn {
                 name: f.name().clone(),
                 data_type: type_name(f.data_type()),

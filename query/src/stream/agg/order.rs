@@ -18,6 +18,13 @@ impl SeriesOrder {
         }
     }
 
+    /// Makes known what another knows.
+    pub fn learn_from(&mut self, other: &SeriesOrder) {
+        for (series, key) in &other.keys {
+            self.keys.entry(*series).or_insert_with(|| key.clone());
+        }
+    }
+
     /// How the keys of two series compare.
     pub fn compare(&self, a: u32, b: u32) -> Ordering {
         if a == b {

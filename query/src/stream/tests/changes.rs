@@ -190,3 +190,165 @@ fn a_sum_beyond_its_type_is_an_error_and_no_wrong_number() {
     );
     assert!(!rows.column(0).is_null(0));
 }
+
+#[test]
+fn a_row_that_cannot_be_captured_costs_its_followers_and_no_row() {
+    let mut counting = query(WindowSpec::None, &["city"], None, aggregates());
+    counting.having = Some((lit(10i64) / col("a2")).gt_eq(lit(0i64)));
+    let mut operator = Operator::new(plan(counting));
+    let event = |count| Event {
+        count: Some(count),
+        city: Some("c".to_string()),
+        ..at(0)
+    };
+    feed(&mut operator, &[event(0)]);
+    operator.track(true, false, i64::MIN);
+    feed(&mut operator, &[event(3)]);
+    let lost = operator
+        .take_lost()
+        .expect("the row as it was divides by zero");
+    assert!(lost.to_string().contains("zero"), "{lost}");
+    assert!(operator.take_lost().is_none());
+    assert_eq!(operator.rows().unwrap().num_rows(), 1);
+    operator.track(true, false, i64::MIN);
+    feed(&mut operator, &[event(3)]);
+    assert_eq!(operator.take_changes().unwrap().insert.num_rows(), 1);
+}
+
+/// Ends and counts of what has closed.
+fn ends(rows: &RecordBatch) -> Vec<(i64, i64)> {
+    let ends = rows.column(2).as_primitive::<TimestampNanosecondType>();
+    let counts = rows.column(0).as_primitive::<Int64Type>();
+    let all = ends.values().iter().zip(counts.values());
+    all.map(|(e, n)| (*e, *n)).collect()
+}
+
+#[test]
+fn a_session_is_open_while_a_row_at_its_end_is_on_time() {
+    let mut operator = counting(WindowSpec::Session { gap: 10 });
+    operator.track(true, true, i64::MIN);
+    feed(&mut operator, &[at(0)]);
+    // The watermark at 10 admits a row at 10, which belongs to the session.
+    assert_eq!(operator.take_closed(10).unwrap().num_rows(), 0);
+    assert_eq!(operator.closed_rows(10).unwrap().num_rows(), 0);
+    feed(&mut operator, &[at(10)]);
+    assert_eq!(operator.take_closed(20).unwrap().num_rows(), 0);
+    assert_eq!(ends(&operator.take_closed(21).unwrap()), [(20, 2)]);
+    assert_eq!(ends(&operator.closed_rows(21).unwrap()), [(20, 2)]);
+    assert_eq!(operator.take_closed(99).unwrap().num_rows(), 0);
+}
+
+#[test]
+fn a_session_that_grows_after_it_was_handed_out_is_handed_out_when_it_closes_again() {
+    let mut operator = counting(WindowSpec::Session { gap: 10 });
+    operator.track(true, true, i64::MIN);
+    feed(&mut operator, &[at(0), at(30)]);
+    operator.take_changes().unwrap();
+    assert_eq!(ends(&operator.take_closed(35).unwrap()), [(10, 1)]);
+    // Late rows bridge the closed session and the open one.
+    feed(&mut operator, &[at(10), at(20)]);
+    operator.take_changes().unwrap();
+    assert_eq!(operator.take_closed(36).unwrap().num_rows(), 0);
+    assert_eq!(ends(&operator.take_closed(41).unwrap()), [(40, 4)]);
+    // A late row within what has closed changes no end: that is a correction, and not another window.
+    feed(&mut operator, &[at(5)]);
+    operator.take_changes().unwrap();
+    assert_eq!(operator.take_closed(60).unwrap().num_rows(), 0);
+}
+
+#[test]
+fn without_late_rows_what_closes_is_what_the_query_says() {
+    let windows = [
+        WindowSpec::Tumbling {
+            size: 60,
+            offset: 7,
+        },
+        WindowSpec::Hopping {
+            size: 90,
+            advance: 30,
+            offset: 0,
+        },
+        WindowSpec::Session { gap: 15 },
+        WindowSpec::Cumulate {
+            step: 20,
+            size: 100,
+            offset: 0,
+        },
+    ];
+    for seed in 0..40 {
+        let mut random = Random(seed);
+        let mut operator = Operator::new(plan(query(
+            windows[seed as usize % 4],
+            &["host"],
+            None,
+            aggregates(),
+        )));
+        operator.track(true, true, i64::MIN);
+        const DISORDER: i64 = 40;
+        let (mut newest, mut handed_out) = (-1_000, Vec::new());
+        for _ in 0..60 {
+            // Each row at or after the watermark of those before it.
+            let rows: Vec<Event> = (0..random.below(6))
+                .map(|_| {
+                    let step = random.below(60) as i64 - DISORDER;
+                    let time = (newest + step).max(newest - DISORDER);
+                    newest = newest.max(time);
+                    Event {
+                        time,
+                        ..random.event()
+                    }
+                })
+                .collect();
+            feed(&mut operator, &rows);
+            if random.below(2) == 0 {
+                operator.take_changes().unwrap();
+                handed_out.extend(lines(&operator.take_closed(newest - DISORDER).unwrap()));
+                operator.freeze(newest - DISORDER);
+            }
+        }
+        operator.take_changes().unwrap();
+        handed_out.extend(lines(&operator.take_closed(newest + 10_000).unwrap()));
+        assert!(operator.repair().is_none(), "seed {seed}: no row was late");
+        let mut expected = lines(&operator.rows().unwrap());
+        expected.sort();
+        handed_out.sort();
+        assert_eq!(handed_out, expected, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_row_that_awaits_a_repair_is_told_when_it_is_right() {
+    let list = aggregates().swap_remove(9);
+    let window = WindowSpec::Tumbling {
+        size: 10,
+        offset: 0,
+    };
+    let mut operator = Operator::new(plan(query(window, &[], None, vec![list])));
+    let event = |time, city: &str| Event {
+        city: Some(city.to_string()),
+        ..at(time)
+    };
+    let mut events = vec![event(1, "a"), event(2, "b")];
+    feed(&mut operator, &events);
+    operator.freeze(100);
+    operator.track(true, true, 0);
+    let late = event(3, "c");
+    feed(&mut operator, &[late.clone()]);
+    events.push(late);
+    feed(&mut operator, &[event(21, "x")]);
+    let changes = operator.take_changes().unwrap();
+    assert_eq!(
+        (changes.insert.num_rows(), changes.retract.num_rows()),
+        (1, 0)
+    );
+    assert_eq!(ends_of(&operator.take_closed(10).unwrap()), [] as [i64; 0]);
+    super::property::repair(&mut operator, &events);
+    let changes = operator.take_changes().unwrap();
+    assert!(lines(&changes.retract)[0].starts_with("2|"), "{changes:?}");
+    assert!(lines(&changes.insert)[0].starts_with("3|"), "{changes:?}");
+    assert_eq!(ends_of(&operator.take_closed(10).unwrap()), [10]);
+}
+
+fn ends_of(rows: &RecordBatch) -> Vec<i64> {
+    ends(rows).into_iter().map(|e| e.0).collect()
+}

@@ -2,6 +2,7 @@
 //! naive model that knows nothing of operators.
 
 mod changes;
+mod filters;
 mod model;
 mod property;
 mod setup;

@@ -120,7 +120,7 @@ fn reload(operator: &Operator, plan: &Arc<Plan>) -> Operator {
 }
 
 /// Repairs from the events so far, as a snapshot would hold them.
-fn repair(operator: &mut Operator, events: &[Event]) {
+pub fn repair(operator: &mut Operator, events: &[Event]) {
     if let Some(mut repair) = operator.repair() {
         let ranges = repair.ranges().to_vec();
         let inside: Vec<Event> = events
@@ -130,7 +130,7 @@ fn repair(operator: &mut Operator, events: &[Event]) {
             .collect();
         let rows = batch(&inside);
         repair.apply(&RowBlock::from_batch(&rows), &Hosts).unwrap();
-        operator.finish_repair(&repair).unwrap();
+        operator.finish_repair(&repair);
     }
     assert!(operator.repair().is_none());
 }
@@ -187,4 +187,30 @@ fn a_damaged_state_is_refused_and_never_panics() {
             let _ = operator.rows();
         }
     }
+}
+
+#[test]
+fn a_repair_after_a_restart_keeps_the_order_of_series() {
+    let list = aggregates().swap_remove(11);
+    let plan = plan(query(WINDOWS[1], &[], None, vec![list]));
+    let mut operator = Operator::new(plan.clone());
+    let event = |host, city: &str| Event {
+        time: 10,
+        host,
+        city: Some(city.to_string()),
+        count: None,
+        amount: None,
+        load: None,
+    };
+    let mut events = vec![event(0, "ninth"), event(3, "sixth")];
+    feed(&mut operator, &events);
+    operator.freeze(1_000);
+    let mut operator = reload(&operator, &plan);
+    let late = event(1, "eighth");
+    feed(&mut operator, std::slice::from_ref(&late));
+    events.push(late);
+    repair(&mut operator, &events);
+    let rows = operator.rows().unwrap();
+    let text = ArrayFormatter::try_new(rows.column(0), &FormatOptions::default()).unwrap();
+    assert_eq!(text.value(0).to_string(), "[sixth, eighth, ninth]");
 }

@@ -1,155 +1,6 @@
-//! Views over an engine: created, read, subscribed to, restarted.
+//! Created, read, subscribed to, restarted.
 
-use super::{Frame, Subscription, ViewRuntime};
-use crate::{Output, QueryConfig, QueryEngine, Session};
-use arrow::record_batch::RecordBatch;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
-use tsdb::{Engine, EngineConfig};
-
-struct Db {
-    engine: Engine,
-    query: Arc<QueryEngine>,
-    views: Arc<ViewRuntime>,
-    runtime: tokio::runtime::Runtime,
-}
-
-impl Db {
-    fn open(dir: &Path) -> Db {
-        let engine = Engine::open(&EngineConfig::new(dir)).unwrap();
-        let config = QueryConfig {
-            threads: 2,
-            ..QueryConfig::default()
-        };
-        let query = QueryEngine::new(engine.clone(), config).unwrap();
-        let views = ViewRuntime::open(&query).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        Db {
-            engine,
-            query,
-            views,
-            runtime,
-        }
-    }
-
-    fn run(&self, sql: &str) -> Option<Output> {
-        let result = self
-            .runtime
-            .block_on(self.query.execute(&Session::default(), sql));
-        result.unwrap_or_else(|(_, e)| panic!("{sql}: {e}")).pop()
-    }
-
-    fn rows(&self, sql: &str) -> Vec<String> {
-        match self.run(sql) {
-            Some(Output::Rows { rows, .. }) => {
-                let batches = self.runtime.block_on(rows.collect()).unwrap();
-                let mut out: Vec<String> = batches.iter().flat_map(lines).collect();
-                out.sort();
-                out
-            }
-            other => panic!("{sql}: {other:?}"),
-        }
-    }
-
-    fn subscribe(&self, sql: &str) -> Subscription {
-        match self.run(sql) {
-            Some(Output::Continuous { query, sql, .. }) => {
-                self.views.subscribe_query(*query, &sql).unwrap()
-            }
-            other => panic!("{sql}: {other:?}"),
-        }
-    }
-
-    /// Takes frames until the subscriber has reached what is published, and applies them to `rows`.
-    fn follow(
-        &self,
-        subscription: &mut Subscription,
-        rows: &mut BTreeMap<String, i64>,
-        until: &dyn Fn(&BTreeMap<String, i64>) -> bool,
-    ) {
-        let mut last = None;
-        while !until(rows) {
-            let frame = self
-                .runtime
-                .block_on(subscription.next())
-                .expect("an open subscription");
-            match frame.as_ref() {
-                Frame::Snapshot { seq, rows: all } => {
-                    rows.clear();
-                    add(rows, all, 1);
-                    last = Some(*seq);
-                }
-                Frame::Changes {
-                    prev,
-                    seq,
-                    insert,
-                    retract,
-                } => {
-                    assert!(last.is_none_or(|l| l == *prev), "a gap without a gap frame");
-                    add(rows, retract, -1);
-                    add(rows, insert, 1);
-                    assert!(rows.values().all(|n| *n >= 0), "an absent row is retracted");
-                    rows.retain(|_, n| *n != 0);
-                    last = Some(*seq);
-                }
-                Frame::Gap { .. } => last = None,
-                Frame::Closed { reason } => panic!("closed: {reason}"),
-            }
-        }
-    }
-
-    fn close(self) {
-        self.views.close();
-        self.engine.close();
-    }
-}
-
-fn add(rows: &mut BTreeMap<String, i64>, batch: &RecordBatch, n: i64) {
-    for line in lines(batch) {
-        *rows.entry(line).or_default() += n;
-    }
-}
-
-fn lines(batch: &RecordBatch) -> Vec<String> {
-    let options = FormatOptions::default().with_null("NULL");
-    (0..batch.num_rows())
-        .map(|r| {
-            let cells: Vec<String> = batch
-                .columns()
-                .iter()
-                .map(|c| {
-                    ArrayFormatter::try_new(c, &options)
-                        .unwrap()
-                        .value(r)
-                        .to_string()
-                })
-                .collect();
-            cells.join("|")
-        })
-        .collect()
-}
-
-const PURCHASES: &str = "CREATE STREAM purchases (user_id BIGINT, amount DECIMAL(10,2), city STRING, timestamp TIMESTAMP) WITH (kafka_topic = 'purchases', value_format = 'JSON');";
-
-fn insert(db: &Db, rows: &[(i64, &str, &str, &str)]) {
-    let values: Vec<String> = rows
-        .iter()
-        .map(|(user, amount, city, at)| {
-            format!("({user}, {amount}, '{city}', TIMESTAMP '2026-01-01 {at}')")
-        })
-        .collect();
-    db.run(&format!(
-        "INSERT INTO purchases (user_id, amount, city, timestamp) VALUES {}",
-        values.join(", ")
-    ));
-}
-
-const BY_CITY: &str = "SELECT city, COUNT(*) as purchase_count, SUM(amount) as total_revenue, AVG(amount) as avg_order_value FROM purchases WINDOW TUMBLING GROUP BY city";
+use super::*;
 
 #[test]
 fn a_view_over_history_is_its_query_now_after_writes_and_after_restarts() {
@@ -427,5 +278,21 @@ fn dropping_a_view_closes_its_subscriptions() {
         "{frames:?}"
     );
     assert!(db.views.subscribe("default", "by_city", false).is_err());
+    db.close();
+}
+
+#[test]
+fn a_condition_guards_the_view_from_what_it_removes() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path());
+    db.run("CREATE STREAM ratios (a BIGINT, b BIGINT, timestamp TIMESTAMP)");
+    let sql = "SELECT a / b AS share, SUM(a / b) AS total, SUM(a % b) FILTER (WHERE b > 2) AS rest FROM ratios WHERE b <> 0 GROUP BY a / b";
+    db.run(&format!("CREATE MATERIALIZED VIEW shares AS {sql}"));
+    for b in [3, 0, 2, 0, 3] {
+        db.run(&format!(
+            "INSERT INTO ratios VALUES (12, {b}, TIMESTAMP '2026-01-01 10:00:00')"
+        ));
+    }
+    assert_eq!(db.rows("SELECT * FROM shares"), ["4|8|0", "6|6|NULL"]);
     db.close();
 }
