@@ -25,7 +25,8 @@ pub use engine::{
 };
 pub use error::Error;
 pub use scan::{
-    Scan, ScanBatch, ScanSpec, ScanStats, Vector, VectorValues, ZoneOp, ZonePredicate, ZoneValue,
+    LastSpec, Scan, ScanBatch, ScanSpec, ScanStats, Vector, VectorValues, ZoneOp, ZonePredicate,
+    ZoneValue,
 };
 pub use tsdb_types as types;
 pub use tsdb_types::{

@@ -229,6 +229,11 @@ impl RowReader {
         reader
     }
 
+    /// The columns of its batches.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
     /// The rows as a record batch.
     pub fn read(&self, batch: ScanBatch) -> Result<RecordBatch> {
         let ScanBatch {
@@ -329,7 +334,7 @@ impl Leaf for ScanLeaf {
 }
 
 /// Hands out what was gathered in batches of about `rows` rows.
-fn flush(
+pub(super) fn flush(
     schema: &SchemaRef,
     gathered: &mut Vec<RecordBatch>,
     rows: usize,

@@ -2,12 +2,12 @@
 
 use crate::catalog::{Catalog, Stream};
 use crate::head::Head;
-use crate::scan::{Scan, ScanSpec};
+use crate::scan::{LastSpec, Scan, ScanBatch, ScanSpec, ScanStats, last_rows};
 use crate::segment::Segment;
 use crate::{CommitObserver, Error};
 use hashbrown::HashMap;
 use std::sync::Arc;
-use tsdb_types::{DataType, Lsn, StreamId};
+use tsdb_types::{ColumnId, DataType, Lsn, StreamId};
 
 pub(crate) type Heads = HashMap<StreamId, Arc<Head>, ahash::RandomState>;
 
@@ -129,18 +129,47 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Corrupt`] or [`Error::Io`] when a segment's index can't be read.
     pub fn scan(&self, stream: &Stream, spec: ScanSpec) -> Result<Scan, Error> {
-        let schema = stream.schema();
-        if spec
-            .columns
-            .iter()
-            .any(|c| usize::from(c.0) >= schema.columns.len())
-        {
-            return Err(Error::InvalidDefinition(format!(
+        types_of(stream, &spec.columns)?;
+        let memory = self.memory(stream.id).flat_map(|h| h.batches());
+        Scan::new(
+            stream,
+            &stream.schema(),
+            spec,
+            &self.version.segments,
+            memory,
+        )
+    }
+
+    /// The last row of each key of a stream, in no order. `gone` tells whether nobody waits for them any more; then
+    /// there are none.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] or [`Error::Io`] when a part of a segment that is needed can't be read.
+    pub fn last_rows(
+        &self,
+        stream: &Stream,
+        spec: &LastSpec<'_>,
+        stats: &ScanStats,
+        gone: &dyn Fn() -> bool,
+    ) -> Result<Vec<ScanBatch>, Error> {
+        let types = types_of(stream, &spec.columns)?;
+        let memory = self.memory(stream.id).flat_map(|h| h.batches());
+        let segments = &self.version.segments;
+        last_rows(stream, &types, spec, segments, memory, stats, gone)
+    }
+}
+
+/// The types of field columns.
+fn types_of(stream: &Stream, columns: &[ColumnId]) -> Result<Vec<DataType>, Error> {
+    let schema = stream.schema();
+    columns
+        .iter()
+        .map(|c| match schema.columns.get(usize::from(c.0)) {
+            Some(def) => Ok(def.data_type),
+            None => Err(Error::InvalidDefinition(format!(
                 "stream \"{}\" has no such column",
                 stream.name
-            )));
-        }
-        let memory = self.memory(stream.id).flat_map(|h| h.batches());
-        Scan::new(stream, &schema, spec, &self.version.segments, memory)
-    }
+            ))),
+        })
+        .collect()
 }

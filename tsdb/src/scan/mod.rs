@@ -1,9 +1,15 @@
 //! Reading a snapshot: pruning, then decoding only what is asked for.
 
+mod last;
 mod memory;
+mod spread;
 mod vector;
 
+pub use last::LastSpec;
+pub(crate) use last::last_rows;
 pub(crate) use memory::scan_batch;
+pub(crate) use spread::spread;
+pub(crate) use vector::joined;
 pub use vector::{Vector, VectorValues};
 
 use crate::Error;

@@ -142,6 +142,78 @@ impl Vector {
         }
     }
 
+    /// No rows, of the same kind.
+    fn empty_like(other: &Vector) -> Vector {
+        let values = match &other.values {
+            VectorValues::Int(_) => VectorValues::Int(Vec::new()),
+            VectorValues::Int128(_) => VectorValues::Int128(Vec::new()),
+            VectorValues::Float(_) => VectorValues::Float(Vec::new()),
+            VectorValues::Str { .. } => VectorValues::Str {
+                offsets: vec![0],
+                data: Vec::new(),
+            },
+        };
+        Vector {
+            values,
+            validity: None,
+        }
+    }
+
+    /// Appends `n` rows of a vector of the same kind to the `rows` rows there are.
+    fn append(&mut self, rows: usize, part: &Vector, n: usize) {
+        match (&mut self.values, &part.values) {
+            (VectorValues::Int(a), VectorValues::Int(b)) => a.extend_from_slice(b),
+            (VectorValues::Int128(a), VectorValues::Int128(b)) => a.extend_from_slice(b),
+            (VectorValues::Float(a), VectorValues::Float(b)) => a.extend_from_slice(b),
+            (VectorValues::Str { offsets, data }, VectorValues::Str { .. }) => {
+                for i in 0..n {
+                    data.extend_from_slice(part.str_at(i));
+                    // The parts are of one segment, whose strings of one column are below 2 GiB.
+                    offsets.push(data.len() as i32);
+                }
+            }
+            // Chunks of one column are of one kind, which decoding has checked.
+            _ => return self.append_nulls(rows, n),
+        }
+        self.append_validity(rows, n, |i| part.is_valid(i));
+    }
+
+    fn append_nulls(&mut self, rows: usize, n: usize) {
+        match &mut self.values {
+            VectorValues::Int(v) => v.resize(rows + n, 0),
+            VectorValues::Int128(v) => v.resize(rows + n, 0),
+            VectorValues::Float(v) => v.resize(rows + n, 0.0),
+            VectorValues::Str { offsets, data } => offsets.resize(rows + n + 1, data.len() as i32),
+        }
+        self.append_validity(rows, n, |_| false);
+    }
+
+    fn append_validity(&mut self, rows: usize, n: usize, valid: impl Fn(usize) -> bool) {
+        if self.validity.is_none() {
+            if (0..n).all(&valid) {
+                return;
+            }
+            let mut bits = vec![0u8; rows.div_ceil(8)];
+            (0..rows).for_each(|i| bits[i / 8] |= 1 << (i % 8));
+            self.validity = Some(bits);
+        }
+        if let Some(bits) = &mut self.validity {
+            bits.resize((rows + n).div_ceil(8), 0);
+            (0..n).for_each(|i| bits[(rows + i) / 8] |= u8::from(valid(i)) << ((rows + i) % 8));
+        }
+    }
+
+    /// Bytes that the values and the validity take.
+    pub(crate) fn byte_len(&self) -> usize {
+        self.validity.as_ref().map_or(0, Vec::len)
+            + match &self.values {
+                VectorValues::Int(v) => v.len() * 8,
+                VectorValues::Int128(v) => v.len() * 16,
+                VectorValues::Float(v) => v.len() * 8,
+                VectorValues::Str { offsets, data } => offsets.len() * 4 + data.len(),
+            }
+    }
+
     /// The chosen rows, in that order.
     #[must_use]
     pub fn select(&self, rows: &[u32]) -> Vector {
@@ -175,4 +247,26 @@ impl Vector {
         });
         Vector { values, validity }
     }
+}
+
+/// Vectors of one type, one behind the other, each with its number of rows; `None` stands for nulls. `None` when all
+/// rows are.
+pub(crate) fn joined(parts: impl Iterator<Item = (usize, Option<Vector>)>) -> Option<Vector> {
+    let mut out: Option<Vector> = None;
+    let mut rows = 0;
+    for (n, part) in parts {
+        match (&mut out, part) {
+            (Some(out), Some(part)) => out.append(rows, &part, n),
+            (Some(out), None) => out.append_nulls(rows, n),
+            (None, Some(part)) => {
+                let mut first = Vector::empty_like(&part);
+                first.append_nulls(0, rows);
+                first.append(rows, &part, n);
+                out = Some(first);
+            }
+            (None, None) => {}
+        }
+        rows += n;
+    }
+    out
 }

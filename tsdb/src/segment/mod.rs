@@ -6,10 +6,12 @@
 mod build;
 mod gather;
 mod index;
+mod last;
 mod read;
 mod sort;
 
 pub(crate) use build::SegmentBuilder;
+pub(crate) use last::{GroupBounds, SeriesEnds};
 pub use read::Segment;
 
 use tsdb_types::{SegmentId, StreamId};
@@ -107,5 +109,7 @@ impl SegmentMeta {
     }
 }
 
+#[cfg(test)]
+mod last_tests;
 #[cfg(test)]
 mod tests;

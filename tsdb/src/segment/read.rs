@@ -8,6 +8,7 @@ use crate::scan::{ScanBatch, ScanSpec, ScanStats, Vector, VectorValues, selectio
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::ops::{ControlFlow, Range};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tsdb_types::{ColumnId, DataType, StreamId, TimeRange};
 
@@ -18,15 +19,20 @@ pub(crate) type Mapper = Box<dyn Fn() -> std::io::Result<Bytes> + Send + Sync>;
 pub struct Segment {
     /// What the manifest says of it.
     pub meta: SegmentMeta,
+    /// Tells this segment from every other one in the process, those of other databases too.
+    pub(super) uid: u64,
     mapper: Mapper,
     opened: OnceLock<Arc<Opened>>,
     opening: Mutex<()>,
+    pub(super) finding_ends: Mutex<()>,
 }
 
-struct Opened {
+pub(super) struct Opened {
     bytes: Bytes,
-    groups: Vec<Group>,
+    pub(super) groups: Vec<Group>,
 }
+
+static UIDS: AtomicU64 = AtomicU64::new(0);
 
 /// Bounds what a damaged length can make us allocate for an index.
 const MAX_INDEX: u64 = 1 << 30;
@@ -35,9 +41,11 @@ impl Segment {
     pub(crate) fn new(meta: SegmentMeta, mapper: Mapper) -> Segment {
         Segment {
             meta,
+            uid: UIDS.fetch_add(1, Ordering::Relaxed),
             mapper,
             opened: OnceLock::new(),
             opening: Mutex::new(()),
+            finding_ends: Mutex::new(()),
         }
     }
 
@@ -49,7 +57,7 @@ impl Segment {
         }
     }
 
-    fn open(&self) -> Result<&Arc<Opened>, Error> {
+    pub(super) fn open(&self) -> Result<&Arc<Opened>, Error> {
         if let Some(opened) = self.opened.get() {
             return Ok(opened);
         }
@@ -133,12 +141,7 @@ impl Segment {
     ) -> Result<(), Error> {
         let opened = self.open()?.clone();
         for group in &opened.groups[groups] {
-            let wanted = spec
-                .columns
-                .iter()
-                .filter(|c| group.chunk(**c).is_some())
-                .count()
-                + 2;
+            let wanted = wanted_chunks(group, &spec.columns);
             ScanStats::add(&stats.chunks_total, wanted);
             if prune(group, spec) {
                 ScanStats::add(&stats.chunks_pruned, wanted);
@@ -164,15 +167,7 @@ impl Segment {
         types: &[DataType],
         stats: &ScanStats,
     ) -> Result<Option<ScanBatch>, Error> {
-        let time = self.key_column(opened, group, TIME, stats)?;
-        let series: Vec<u32> = if group.min_series == group.max_series {
-            vec![group.min_series; group.rows as usize]
-        } else {
-            self.key_column(opened, group, SERIES, stats)?
-                .into_iter()
-                .map(|s| s as u32)
-                .collect()
-        };
+        let (time, series) = self.read_keys(opened, group, stats)?;
         let range = spec.time.unwrap_or(TimeRange::ALL);
         let rows = selection(
             &time,
@@ -183,20 +178,8 @@ impl Segment {
         if rows.as_ref().is_some_and(Vec::is_empty) {
             return Ok(None);
         }
-        let mut columns = Vec::with_capacity(spec.columns.len());
-        for (id, data_type) in spec.columns.iter().zip(types) {
-            columns.push(match group.chunk(*id) {
-                None => None,
-                Some(chunk) => {
-                    let vector = self.decode(opened, chunk, group.rows as usize, *data_type)?;
-                    ScanStats::add(&stats.chunks_decoded, 1);
-                    Some(match &rows {
-                        Some(rows) => vector.select(rows),
-                        None => vector,
-                    })
-                }
-            });
-        }
+        let wanted = spec.columns.iter().copied().zip(types.iter().copied());
+        let columns = self.read_columns(opened, group, wanted, rows.as_deref(), stats)?;
         Ok(Some(match rows {
             None => ScanBatch {
                 rows: time.len(),
@@ -213,7 +196,50 @@ impl Segment {
         }))
     }
 
-    fn key_column(
+    /// Event times and series of a group's rows.
+    pub(super) fn read_keys(
+        &self,
+        opened: &Opened,
+        group: &Group,
+        stats: &ScanStats,
+    ) -> Result<(Vec<i64>, Vec<u32>), Error> {
+        let time = self.key_column(opened, group, TIME, stats)?;
+        let series = if group.min_series == group.max_series {
+            vec![group.min_series; group.rows as usize]
+        } else {
+            self.key_column(opened, group, SERIES, stats)?
+                .into_iter()
+                .map(|s| s as u32)
+                .collect()
+        };
+        Ok((time, series))
+    }
+
+    /// Field columns of a group, of all its rows or of some; `None` where all rows of the group are null.
+    pub(super) fn read_columns(
+        &self,
+        opened: &Opened,
+        group: &Group,
+        columns: impl Iterator<Item = (ColumnId, DataType)>,
+        rows: Option<&[u32]>,
+        stats: &ScanStats,
+    ) -> Result<Vec<Option<Vector>>, Error> {
+        columns
+            .map(|(id, data_type)| {
+                let Some(chunk) = group.chunk(id) else {
+                    return Ok(None);
+                };
+                let vector = self.decode(opened, chunk, group.rows as usize, data_type)?;
+                ScanStats::add(&stats.chunks_decoded, 1);
+                Ok(Some(match rows {
+                    Some(rows) => vector.select(rows),
+                    None => vector,
+                }))
+            })
+            .collect()
+    }
+
+    pub(super) fn key_column(
         &self,
         opened: &Opened,
         group: &Group,
@@ -307,6 +333,15 @@ impl Segment {
             Err(damaged())
         }
     }
+}
+
+/// Chunks of a group that hold the columns, event times and series.
+pub(super) fn wanted_chunks(group: &Group, columns: &[ColumnId]) -> usize {
+    columns
+        .iter()
+        .filter(|c| group.chunk(**c).is_some())
+        .count()
+        + 2
 }
 
 /// Whether no row of the group can matter.

@@ -12,19 +12,19 @@ const DECIMAL: DataType = DataType::Decimal {
     precision: 10,
     scale: 2,
 };
-const DAY: i64 = 86_400_000_000_000;
+pub(super) const DAY: i64 = 86_400_000_000_000;
 
 #[derive(Clone, Debug)]
-struct Row {
-    time: i64,
-    series: u32,
-    int: Option<i64>,
-    float: Option<f64>,
-    text: Option<String>,
-    decimal: Option<i64>,
+pub(super) struct Row {
+    pub(super) time: i64,
+    pub(super) series: u32,
+    pub(super) int: Option<i64>,
+    pub(super) float: Option<f64>,
+    pub(super) text: Option<String>,
+    pub(super) decimal: Option<i64>,
 }
 
-fn row() -> impl Strategy<Value = Row> {
+pub(super) fn row() -> impl Strategy<Value = Row> {
     let maybe = proptest::option::of::<BoxedStrategy<i64>>;
     let time = prop_oneof![3 => 0i64..1000, 1 => -2 * DAY..2 * DAY];
     (
@@ -45,7 +45,7 @@ fn row() -> impl Strategy<Value = Row> {
         })
 }
 
-fn batch(stream: StreamId, rows: &[Row]) -> Arc<Batch> {
+pub(super) fn batch(stream: StreamId, rows: &[Row]) -> Arc<Batch> {
     let mut b = BatchBuilder::new(stream);
     for r in rows {
         b.begin_row(r.time, SeriesId(r.series));
@@ -67,7 +67,7 @@ fn batch(stream: StreamId, rows: &[Row]) -> Arc<Batch> {
     Arc::new(b.finish().unwrap())
 }
 
-fn catalog() -> (Catalog, Arc<crate::catalog::Stream>) {
+pub(super) fn catalog() -> (Catalog, Arc<crate::catalog::Stream>) {
     let catalog = Catalog::default();
     let columns = [
         ("time", DataType::Timestamp, Role::Time),
@@ -85,7 +85,7 @@ fn catalog() -> (Catalog, Arc<crate::catalog::Stream>) {
     (catalog, stream)
 }
 
-fn type_of(id: ColumnId) -> DataType {
+pub(super) fn type_of(id: ColumnId) -> DataType {
     [
         DataType::Timestamp,
         DataType::Int64,
@@ -96,13 +96,17 @@ fn type_of(id: ColumnId) -> DataType {
 }
 
 fn build(batches: &[Arc<Batch>]) -> (SegmentMeta, Bytes) {
-    let mut builder = SegmentBuilder::new(SegmentId(9));
+    build_as(SegmentId(9), batches)
+}
+
+pub(super) fn build_as(id: SegmentId, batches: &[Arc<Batch>]) -> (SegmentMeta, Bytes) {
+    let mut builder = SegmentBuilder::new(id);
     builder.add(batches[0].stream, DAY, batches, &type_of);
     let (meta, bytes) = builder.finish().unwrap();
     (SegmentMeta::decode(&meta.encode()).unwrap(), bytes.into())
 }
 
-fn open(meta: SegmentMeta, bytes: Bytes) -> Arc<Segment> {
+pub(super) fn open(meta: SegmentMeta, bytes: Bytes) -> Arc<Segment> {
     Arc::new(Segment::new(meta, Box::new(move || Ok(bytes.clone()))))
 }
 
@@ -114,7 +118,7 @@ fn spec() -> ScanSpec {
 }
 
 /// Rows as text, NaN and all, so that they can be compared.
-fn show(b: &ScanBatch) -> Vec<String> {
+pub(super) fn show(b: &ScanBatch) -> Vec<String> {
     let text = |c: usize, i: usize, f: &dyn Fn(&crate::scan::Vector) -> String| {
         b.columns[c].as_ref().filter(|v| v.is_valid(i)).map(f)
     };
