@@ -104,14 +104,7 @@ fn a_killed_server_has_every_acknowledged_row_once_and_right_views() {
             }
             if round == 2 {
                 // A flush in the midst of writes, so that recovery meets segments and a cut log.
-                let mut admin = TcpStream::connect(&address).unwrap();
-                let flush = format!(
-                    "POST /api/v1/admin/flush HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-                );
-                admin.write_all(flush.as_bytes()).unwrap();
-                let mut reply = String::new();
-                admin.read_to_string(&mut reply).unwrap();
-                assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+                server.post("/api/v1/admin/flush", "");
             }
             server.kill();
         });

@@ -1,6 +1,6 @@
 //! `tidemill demo` as users treat it: started, killed, started again, ended. Each flight is in the database once.
 
-use crate::shell::process::Listening;
+use crate::shell::process::{Deadline, Listening};
 use flate2::read::GzDecoder;
 use std::io::Read;
 use std::path::Path;
@@ -24,11 +24,15 @@ fn flights_until(latest: &str) -> (u64, u64) {
 
 /// Asks until a stream has more rows than that.
 fn wait_for(demo: &Listening, stream: &str, more_than: u64) -> u64 {
+    let deadline = Deadline::in_seconds(120);
     loop {
         let rows = demo.number(&format!("SELECT COUNT(*) FROM {stream}"));
         if rows > more_than {
             return rows;
         }
+        deadline.pause(&format!(
+            "more than {more_than} rows in {stream}; it has {rows}"
+        ));
     }
 }
 

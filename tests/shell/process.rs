@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// The command under test.
 pub const TIDEMILL: &str = env!("CARGO_BIN_EXE_tidemill");
@@ -41,20 +42,39 @@ impl Listening {
 
     /// Waits until recovery is done: before that `/ready` answers 503.
     fn wait_ready(&self) {
-        let address = self.url.strip_prefix("http://").unwrap();
+        let deadline = Deadline::in_seconds(60);
         loop {
-            let mut socket = std::net::TcpStream::connect(address).expect("it listens");
-            let request =
-                format!("GET /ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-            socket.write_all(request.as_bytes()).unwrap();
-            let mut reply = String::new();
-            socket.read_to_string(&mut reply).unwrap();
-            if reply.starts_with("HTTP/1.1 200") {
-                return;
+            match self.request("GET", "/ready", "") {
+                (200, _) => return,
+                (503, _) => deadline.pause("the server to be ready"),
+                (status, reply) => panic!("/ready: {status} {reply}"),
             }
-            assert!(reply.starts_with("HTTP/1.1 503"), "{reply}");
-            std::thread::yield_now();
         }
+    }
+
+    /// Posts a body and gives the answer's; anything but success is a failure of the test.
+    pub fn post(&self, path: &str, body: &str) -> String {
+        let (status, reply) = self.request("POST", path, body);
+        assert!((200..300).contains(&status), "{path}: {status} {reply}");
+        reply
+    }
+
+    /// Sends a request on a connection of its own; gives status and body.
+    pub fn request(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let address = self.url.strip_prefix("http://").unwrap();
+        let mut socket = std::net::TcpStream::connect(address).expect("it listens");
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        socket.write_all(head.as_bytes()).unwrap();
+        socket.write_all(body.as_bytes()).unwrap();
+        let mut reply = String::new();
+        socket.read_to_string(&mut reply).unwrap();
+        let status = reply.get(9..12).and_then(|s| s.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("{path}: {reply}"));
+        let (_, body) = reply.split_once("\r\n\r\n").unwrap();
+        (status, body.to_owned())
     }
 
     /// Its process.
@@ -110,6 +130,22 @@ impl Drop for Listening {
     }
 }
 
+/// Ends a wait for something that only asking can tell.
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// So many seconds from now.
+    pub fn in_seconds(seconds: u64) -> Deadline {
+        Deadline(Instant::now() + Duration::from_secs(seconds))
+    }
+
+    /// Leaves the asked one alone for a moment; fails the test when the time is up.
+    pub fn pause(&self, what: &str) {
+        assert!(Instant::now() < self.0, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Kills processes unless it is dropped in time, so that a test which would hang fails instead.
 pub struct Watchdog(
     #[allow(dead_code, reason = "its drop is the message")] std::sync::mpsc::Sender<()>,
@@ -120,7 +156,7 @@ impl Watchdog {
     pub fn over(processes: Vec<u32>, seconds: u64) -> Watchdog {
         let (alive, ended) = std::sync::mpsc::channel::<()>();
         std::thread::spawn(move || {
-            let late = ended.recv_timeout(std::time::Duration::from_secs(seconds));
+            let late = ended.recv_timeout(Duration::from_secs(seconds));
             if late == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 for id in processes {
                     // It may have ended already.
