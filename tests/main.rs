@@ -1,6 +1,7 @@
 //! Tests that span crates, in one binary.
 
 mod crash;
+mod data;
 mod demo;
 mod house;
 mod shell;

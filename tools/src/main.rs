@@ -1,9 +1,11 @@
 //! The `tidemill` command.
 
 mod demo;
+mod inspect;
 mod load;
 mod serve;
 mod sql;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -28,16 +30,27 @@ enum Command {
     Sql(sql::SqlArgs),
     /// Write a workload to a server and report what it acknowledged.
     Load(load::LoadArgs),
+    /// Show what lies in a data directory, without a server and without changing a byte
+    Inspect(inspect::InspectArgs),
+    /// Check every byte of a data directory: exit status 0 if all is well, 1 if there is damage, 2 if it can't be told
+    Verify(verify::VerifyArgs),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(args),
-        Command::Sql(args) => match sql::run(args)? {
-            0 => Ok(()),
-            status => std::process::exit(i32::from(status)),
-        },
+        Command::Sql(args) => exit(sql::run(args)?),
         Command::Load(args) => load::run(args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Verify(args) => exit(verify::run(&args)),
+    }
+}
+
+/// Ends with a status; 0 is the ordinary end.
+fn exit(status: u8) -> anyhow::Result<()> {
+    match status {
+        0 => Ok(()),
+        status => std::process::exit(i32::from(status)),
     }
 }

@@ -8,6 +8,7 @@ pub mod clock;
 mod engine;
 mod error;
 mod head;
+pub mod inspect;
 pub mod io;
 pub mod manifest;
 pub mod scan;

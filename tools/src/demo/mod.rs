@@ -7,7 +7,7 @@
 mod feed;
 mod flights;
 mod host;
-mod progress;
+pub(crate) mod progress;
 mod purchases;
 mod schema;
 mod sources;

@@ -63,7 +63,7 @@ pub(super) fn clock(seconds: i64) -> String {
 }
 
 /// `1234567` as `1,234,567`
-pub(super) fn grouped(n: u64) -> String {
+pub(crate) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {

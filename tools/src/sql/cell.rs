@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthChar;
 
 /// How a column's values are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Right-aligned, so that digits stand below each other.
     Number,
     /// A time, with a blank instead of `T` and without `Z`: all times are UTC.
@@ -57,7 +57,7 @@ pub(super) fn text(raw: &RawValue, kind: Kind) -> Option<String> {
 }
 
 /// The text with everything escaped that would move a terminal's cursor or speak to the terminal itself.
-pub(super) fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     if !text.chars().any(hidden) {
         return text.to_owned();
     }

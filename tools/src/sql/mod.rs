@@ -1,7 +1,7 @@
 //! `tidemill sql`: a shell that talks SQL to a server over HTTP. At a terminal it has a prompt, history and
 //! completion; otherwise it runs a script and stops at the first error.
 
-mod cell;
+pub(crate) mod cell;
 pub(crate) mod client;
 mod command;
 mod complete;
@@ -11,7 +11,7 @@ mod prompt;
 mod script;
 mod session;
 mod show;
-mod table;
+pub(crate) mod table;
 
 use failure::Failure;
 use session::{Flow, Session};
@@ -66,11 +66,13 @@ impl fmt::Display for Format {
 /// # Errors
 /// When the shell can't be set up: a URL that is none, a terminal that can't be read.
 pub fn run(args: SqlArgs) -> anyhow::Result<u8> {
-    let terminal = stdout().is_terminal();
-    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    let width = if terminal { terminal_width() } else { None };
-    let mut session = Session::new(&args.url, args.format, Style { width, colour })?;
-    if args.command.is_empty() && args.file.is_empty() && stdin().is_terminal() && terminal {
+    let style = Style::of_stdout();
+    let mut session = Session::new(&args.url, args.format, style)?;
+    if args.command.is_empty()
+        && args.file.is_empty()
+        && stdin().is_terminal()
+        && stdout().is_terminal()
+    {
         return prompt::run(&mut session);
     }
     match run_scripts(&mut session, &args) {
@@ -104,10 +106,4 @@ fn run_scripts(session: &mut Session, args: &SqlArgs) -> Result<Flow, Failure> {
         }
     }
     Ok(Flow::Continue)
-}
-
-/// The columns of the terminal.
-fn terminal_width() -> Option<usize> {
-    let mut editor = rustyline::DefaultEditor::new().ok()?;
-    editor.dimensions().map(|(columns, _)| usize::from(columns))
 }

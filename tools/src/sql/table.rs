@@ -1,7 +1,7 @@
 //! Results as aligned tables; as one line per value where a row is too wide for the terminal.
 
 use super::cell::{Kind, clip, width};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 /// Narrower than this, a column says nothing any more.
 const MIN_COLUMN: usize = 8;
@@ -9,16 +9,32 @@ const NULL: &str = "NULL";
 
 /// How tables are drawn.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Style {
+pub(crate) struct Style {
     /// Columns of the terminal; without them nothing is cut.
     pub width: Option<usize>,
     /// Whether escape sequences for bold and dim text are understood.
     pub colour: bool,
 }
 
+impl Style {
+    /// That of the standard output; elsewhere than at a terminal nothing is cut or coloured.
+    pub(crate) fn of_stdout() -> Style {
+        let terminal = io::stdout().is_terminal();
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        let width = if terminal { terminal_width() } else { None };
+        Style { width, colour }
+    }
+}
+
+/// The columns of the terminal.
+fn terminal_width() -> Option<usize> {
+    let mut editor = rustyline::DefaultEditor::new().ok()?;
+    editor.dimensions().map(|(columns, _)| usize::from(columns))
+}
+
 /// A result: names, kinds and cells; a cell that is `None` is NULL.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(crate) struct Table {
     /// The columns' names and kinds.
     pub columns: Vec<(String, Kind)>,
     /// The rows, each as long as the columns.
@@ -27,7 +43,7 @@ pub(super) struct Table {
 
 impl Table {
     /// Writes the table, without a line that counts its rows.
-    pub(super) fn write(&self, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    pub(crate) fn write(&self, style: Style, out: &mut dyn Write) -> io::Result<()> {
         if self.columns.is_empty() {
             return Ok(());
         }

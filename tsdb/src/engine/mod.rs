@@ -8,6 +8,7 @@ mod request;
 mod shared;
 mod state;
 
+pub(crate) use flush::{OWNED, read_catalog_file};
 pub use request::{Commit, CommitObserver, Done, Request, Rows, SEAL_ROWS};
 pub use shared::EngineMetrics;
 pub use state::Snapshot;

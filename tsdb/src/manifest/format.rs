@@ -12,10 +12,10 @@ pub(super) const CURRENT_TMP: &str = "manifest/CURRENT.tmp";
 pub(super) const VERSION: u16 = 1;
 
 const MAGIC: [u8; 8] = *b"TIDEMAN\n";
-const HEADER: usize = 32;
+pub(super) const HEADER: usize = 32;
 const FRAME_MAGIC: [u8; 4] = *b"EDIT";
-const FRAME_HEADER: usize = 32;
-const ALIGN: usize = 8;
+pub(super) const FRAME_HEADER: usize = 32;
+pub(super) const ALIGN: usize = 8;
 /// The most bytes that the edits of a frame may have.
 const MAX_FRAME: usize = 1 << 28;
 
@@ -174,7 +174,7 @@ pub(super) fn scan(id: u64, bytes: &Bytes) -> Scanned {
     found
 }
 
-fn check_header(id: u64, bytes: &[u8], found: &mut Scanned) {
+pub(super) fn check_header(id: u64, bytes: &[u8], found: &mut Scanned) {
     let intact = bytes.get(..HEADER).filter(|header| {
         header[..8] == MAGIC && header[24..28] == crc32fast::hash(&header[..24]).to_le_bytes()
     });
@@ -189,7 +189,7 @@ fn check_header(id: u64, bytes: &[u8], found: &mut Scanned) {
 }
 
 /// The intact frame at `pos`, and how many bytes it takes.
-fn read_frame(id: u64, bytes: &Bytes, pos: usize) -> Option<(Found, usize)> {
+pub(super) fn read_frame(id: u64, bytes: &Bytes, pos: usize) -> Option<(Found, usize)> {
     let head = bytes.get(pos..pos + FRAME_HEADER)?;
     if head[..4] != FRAME_MAGIC {
         return None;

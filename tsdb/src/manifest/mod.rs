@@ -11,6 +11,7 @@
 mod edit;
 mod error;
 mod format;
+pub(crate) mod inspect;
 mod open;
 mod state;
 

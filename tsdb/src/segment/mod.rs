@@ -4,8 +4,10 @@
 //! column of one row group. The index at the end carries a zone map per chunk.
 
 mod build;
+pub(crate) mod check;
 mod gather;
 mod index;
+pub(crate) mod inspect;
 mod last;
 mod read;
 mod sort;

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use tsdb_types::{ColumnId, DataType, StreamId, TimeRange};
+use tsdb_types::{ColumnId, DataType, SegmentId, StreamId, TimeRange};
 
 /// Gives the mapped bytes of a segment's file when they are first wanted.
 pub(crate) type Mapper = Box<dyn Fn() -> std::io::Result<Bytes> + Send + Sync>;
@@ -50,11 +50,7 @@ impl Segment {
     }
 
     fn corrupt(&self, what: &'static str, offset: u64) -> Error {
-        Error::Corrupt {
-            file: file_name(self.meta.id),
-            what,
-            offset,
-        }
+        corrupt(self.meta.id, what, offset)
     }
 
     pub(super) fn open(&self) -> Result<&Arc<Opened>, Error> {
@@ -72,39 +68,16 @@ impl Segment {
     }
 
     fn read_index(&self, bytes: Bytes) -> Result<Opened, Error> {
-        let id = self.meta.id;
         if bytes.len() as u64 != self.meta.bytes || bytes.len() < HEADER + FOOTER {
             return Err(self.corrupt("length", bytes.len() as u64));
         }
         match index::decode_header(&bytes) {
-            Some((found, VERSION)) if found == id => {}
+            Some((found, VERSION)) if found == self.meta.id => {}
             _ => return Err(self.corrupt("header", 0)),
         }
-        let at = bytes.len() - FOOTER;
-        let footer = &bytes[at..];
-        let u64_at = |i: usize| {
-            let mut b = [0; 8];
-            b.copy_from_slice(&footer[i..i + 8]);
-            u64::from_le_bytes(b)
-        };
-        let (offset, len, raw) = (u64_at(0), u64_at(8), u64_at(16));
-        let crc = u32::from_le_bytes([footer[24], footer[25], footer[26], footer[27]]);
-        if footer[28..] != MAGIC || offset.checked_add(len) != Some(at as u64) || raw > MAX_INDEX {
-            return Err(self.corrupt("footer", at as u64));
-        }
-        let packed = &bytes[offset as usize..at];
-        if checksum(id, offset, packed) != crc {
-            return Err(self.corrupt("index", offset));
-        }
-        let plain = if len == raw {
-            packed.to_vec()
-        } else {
-            zstd::bulk::decompress(packed, raw as usize)
-                .map_err(|_| self.corrupt("index", offset))?
-        };
-        let groups = index::decode(&plain, offset).ok_or_else(|| self.corrupt("index", offset))?;
+        let (groups, at) = read_index(self.meta.id, &bytes)?;
         if is_damaged(&bytes) {
-            return Err(self.corrupt("index", offset));
+            return Err(self.corrupt("index", at));
         }
         Ok(Opened { bytes, groups })
     }
@@ -262,76 +235,120 @@ impl Segment {
         rows: usize,
         data_type: DataType,
     ) -> Result<Vector, Error> {
-        let damaged = || self.corrupt("chunk", chunk.offset);
-        // The index was checked: a chunk lies inside the file, its null flags inside the chunk.
-        let bytes =
-            &opened.bytes[chunk.offset as usize..chunk.offset as usize + chunk.len as usize];
-        if checksum(self.meta.id, chunk.offset, bytes) != chunk.crc {
-            return Err(damaged());
+        decode_chunk(self.meta.id, &opened.bytes, chunk, rows, data_type)
+    }
+}
+
+fn corrupt(id: SegmentId, what: &'static str, offset: u64) -> Error {
+    Error::Corrupt {
+        file: file_name(id),
+        what,
+        offset,
+    }
+}
+
+/// The row groups that a segment's index tells of, and where the index begins.
+pub(super) fn read_index(id: SegmentId, bytes: &[u8]) -> Result<(Vec<Group>, u64), Error> {
+    let at = bytes.len().saturating_sub(FOOTER);
+    let footer = bytes.get(at..).filter(|f| f.len() == FOOTER);
+    let footer = footer.ok_or_else(|| corrupt(id, "length", bytes.len() as u64))?;
+    let u64_at = |i: usize| {
+        let mut b = [0; 8];
+        b.copy_from_slice(&footer[i..i + 8]);
+        u64::from_le_bytes(b)
+    };
+    let (offset, len, raw) = (u64_at(0), u64_at(8), u64_at(16));
+    let crc = u32::from_le_bytes([footer[24], footer[25], footer[26], footer[27]]);
+    if footer[28..] != MAGIC || offset.checked_add(len) != Some(at as u64) || raw > MAX_INDEX {
+        return Err(corrupt(id, "footer", at as u64));
+    }
+    let packed = &bytes[offset as usize..at];
+    if checksum(id, offset, packed) != crc {
+        return Err(corrupt(id, "index", offset));
+    }
+    let damaged = || corrupt(id, "index", offset);
+    let plain = if len == raw {
+        packed.to_vec()
+    } else {
+        zstd::bulk::decompress(packed, raw as usize).map_err(|_| damaged())?
+    };
+    if plain.len() as u64 != raw {
+        return Err(corrupt(id, "footer", at as u64));
+    }
+    let groups = index::decode(&plain, offset).ok_or_else(damaged)?;
+    Ok((groups, offset))
+}
+
+/// The values of a chunk that the index of this very file tells of.
+pub(super) fn decode_chunk(
+    id: SegmentId,
+    file: &[u8],
+    chunk: &ChunkMeta,
+    rows: usize,
+    data_type: DataType,
+) -> Result<Vector, Error> {
+    let damaged = || corrupt(id, "chunk", chunk.offset);
+    // The index was checked: a chunk lies inside the file, its null flags inside the chunk.
+    let bytes = &file[chunk.offset as usize..chunk.offset as usize + chunk.len as usize];
+    if checksum(id, chunk.offset, bytes) != chunk.crc {
+        return Err(damaged());
+    }
+    let (flags, payload) = bytes.split_at(chunk.validity_len as usize);
+    let validity = if flags.is_empty() {
+        None
+    } else {
+        let mut valid = Vec::with_capacity(rows);
+        tsdb_codec::decode_bool(flags, rows, &mut valid).map_err(|_| damaged())?;
+        let mut bits = vec![0u8; rows.div_ceil(8)];
+        valid
+            .iter()
+            .enumerate()
+            .for_each(|(i, v)| bits[i / 8] |= u8::from(*v) << (i % 8));
+        Some(bits)
+    };
+    let values = match chunk.kind {
+        Kind::Int => {
+            let mut out = Vec::with_capacity(rows);
+            tsdb_codec::decode_i64(payload, rows, &mut out).map_err(|_| damaged())?;
+            VectorValues::Int(out)
         }
-        let (flags, payload) = bytes.split_at(chunk.validity_len as usize);
-        let validity = if flags.is_empty() {
-            None
-        } else {
-            let mut valid = Vec::with_capacity(rows);
-            tsdb_codec::decode_bool(flags, rows, &mut valid).map_err(|_| damaged())?;
-            let mut bits = vec![0u8; rows.div_ceil(8)];
-            valid
-                .iter()
-                .enumerate()
-                .for_each(|(i, v)| bits[i / 8] |= u8::from(*v) << (i % 8));
-            Some(bits)
-        };
-        let values = match chunk.kind {
-            Kind::Int => {
-                let mut out = Vec::with_capacity(rows);
-                tsdb_codec::decode_i64(payload, rows, &mut out).map_err(|_| damaged())?;
-                VectorValues::Int(out)
-            }
-            Kind::Float => {
-                let mut out = Vec::with_capacity(rows);
-                tsdb_codec::decode_f64(payload, rows, &mut out).map_err(|_| damaged())?;
-                VectorValues::Float(out)
-            }
-            Kind::Int128 => {
-                let mut out = Vec::with_capacity(rows);
-                tsdb_codec::decode_i128(payload, rows, &mut out).map_err(|_| damaged())?;
-                VectorValues::Int128(out)
-            }
-            Kind::Str => {
-                let (mut offsets, mut data) = (Vec::with_capacity(rows + 1), Vec::new());
-                tsdb_codec::decode_bytes(
-                    payload,
-                    rows,
-                    chunk.text as usize,
-                    &mut offsets,
-                    &mut data,
-                )
+        Kind::Float => {
+            let mut out = Vec::with_capacity(rows);
+            tsdb_codec::decode_f64(payload, rows, &mut out).map_err(|_| damaged())?;
+            VectorValues::Float(out)
+        }
+        Kind::Int128 => {
+            let mut out = Vec::with_capacity(rows);
+            tsdb_codec::decode_i128(payload, rows, &mut out).map_err(|_| damaged())?;
+            VectorValues::Int128(out)
+        }
+        Kind::Str => {
+            let (mut offsets, mut data) = (Vec::with_capacity(rows + 1), Vec::new());
+            tsdb_codec::decode_bytes(payload, rows, chunk.text as usize, &mut offsets, &mut data)
                 .map_err(|_| damaged())?;
-                if std::str::from_utf8(&data).is_err() {
-                    return Err(damaged());
-                }
-                VectorValues::Str {
-                    offsets: offsets.iter().map(|o| *o as i32).collect(),
-                    data,
-                }
+            if std::str::from_utf8(&data).is_err() {
+                return Err(damaged());
             }
-        };
-        let fits = match (&values, data_type) {
-            (VectorValues::Float(_), t) => t == DataType::Float64,
-            (VectorValues::Int128(_), t) => matches!(t, DataType::Decimal { .. }),
-            (VectorValues::Str { .. }, t) => t == DataType::Utf8,
-            (VectorValues::Int(_), t) => !matches!(
-                t,
-                DataType::Float64 | DataType::Utf8 | DataType::Decimal { .. }
-            ),
-        };
-        // The checksum was right, but the bytes may have gone between it and the decoder.
-        if fits && !is_damaged(bytes) {
-            Ok(Vector { values, validity })
-        } else {
-            Err(damaged())
+            VectorValues::Str {
+                offsets: offsets.iter().map(|o| *o as i32).collect(),
+                data,
+            }
         }
+    };
+    let fits = match (&values, data_type) {
+        (VectorValues::Float(_), t) => t == DataType::Float64,
+        (VectorValues::Int128(_), t) => matches!(t, DataType::Decimal { .. }),
+        (VectorValues::Str { .. }, t) => t == DataType::Utf8,
+        (VectorValues::Int(_), t) => !matches!(
+            t,
+            DataType::Float64 | DataType::Utf8 | DataType::Decimal { .. }
+        ),
+    };
+    // The checksum was right, but the bytes may have gone between it and the decoder.
+    if fits && !is_damaged(bytes) {
+        Ok(Vector { values, validity })
+    } else {
+        Err(damaged())
     }
 }
 
