@@ -4,4 +4,5 @@ mod crash;
 mod data;
 mod demo;
 mod house;
+mod load;
 mod shell;

@@ -7,9 +7,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from sidebyside import disk, latency, tsbs  # noqa: E402
+from sidebyside import disk, ingest, latency, loader, onerow, tsbs  # noqa: E402
 from sidebyside.answers import digest, from_matrix, millis  # noqa: E402
 from sidebyside.dialects import DUCKDB, QUESTDB, TIDEMILL, metricsql, stamp  # noqa: E402
+
+from sidebyside.peers.base import metric  # noqa: E402
+from sidebyside.process import Failed  # noqa: E402
 
 FIRST = 1_451_606_400 * tsbs.NS
 BY_NAME = {query_type.name: query_type for query_type in tsbs.TYPES}
@@ -100,6 +103,52 @@ class Latency(unittest.TestCase):
         for line in lines:
             self.assertIn("number=100000042i", line)
             self.assertTrue(line.endswith(f" {latency.EVENT_TIME + 42}"))
+
+
+class Engine:
+    """Stands for a server: what it says it holds."""
+
+    def __init__(self, rows, sums, counts):
+        self.all = rows, sums, counts
+
+    def shows(self, rows, sums):
+        return True
+
+    def totals(self):
+        return self.all
+
+
+class Checks(unittest.TestCase):
+    SUMS = {name: 10 * place for place, name in enumerate(tsbs.FIELDS)}
+    COUNTS = dict.fromkeys(tsbs.FIELDS, 5)
+    SUMMARY = {"rows": 5, "sums": SUMS, "counts": COUNTS}
+
+    def test_one_row_writes_are_counted_and_summed_afterwards(self):
+        self.assertIsNone(onerow.verify(Engine(5, self.SUMS, self.COUNTS), self.SUMMARY))
+        last = tsbs.FIELDS[-1]
+        for wrong in (
+            (4, self.SUMS, self.COUNTS),
+            (5, {**self.SUMS, last: 1}, self.COUNTS),
+            (5, self.SUMS, {**self.COUNTS, last: 4}),
+        ):
+            self.assertTrue(onerow.verify(Engine(*wrong), self.SUMMARY))
+
+    def test_a_long_run_without_a_flush_is_a_problem(self):
+        for flushes, seconds, bad in ((0, 60, True), (0, 59, False), (1, 600, False), (None, 600, False)):
+            result = ingest.Result("x", "plain", flushes=flushes)
+            self.assertEqual(ingest.without_flush(result, seconds) is not None, bad)
+
+    def test_a_load_that_ended_early_is_a_failure_with_its_counts(self):
+        summary = {"rows": 715_000, "seconds": 1.5}
+        self.assertEqual(loader.finished("tsbs", summary), summary)
+        with self.assertRaisesRegex(Failed, "after 715000 rows in 1.5 s: 500: poisoned"):
+            loader.finished("tsbs", {**summary, "error": "500: poisoned"})
+
+    def test_a_metric_is_read_by_its_whole_name(self):
+        page = "# TYPE a counter\na_total 3\na 7\nb{x=\"y\"} 1\n"
+        self.assertEqual(metric(page, "a"), 7)
+        with self.assertRaises(Failed):
+            metric(page, "b")
 
 
 class Disk(unittest.TestCase):

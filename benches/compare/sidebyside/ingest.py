@@ -39,6 +39,8 @@ class Result:
     log: int = None
     rows: int = None
     values: int = None
+    # Flushes during the load; None where the engine does not tell.
+    flushes: int = None
     problem: str = None
 
 
@@ -78,7 +80,7 @@ def _load(peer, variant, options, result):
         ended = time.monotonic()
     finally:
         result.probe = probe.stop()
-    result.summary = summary
+    result.summary, result.flushes = summary, peer.flushes()
     extra_rows += result.probe["acked"]
     rows = summary["rows"] + extra_rows
     sums = {name: summary["sums"][name] + prober.VALUE * extra_rows for name in FIELDS}
@@ -88,16 +90,16 @@ def _load(peer, variant, options, result):
     verified = summary.get("verify") or {"sampled": 0, "missed": 0}
     result.probe["reads"] = result.probe["acked"] + verified["sampled"]
     result.probe["misses"] += verified["missed"]
-    late = _await_visible(peer, rows, sums, ended)
+    late = await_visible(peer, rows, sums, ended)
     result.visible_rate = summary["rows"] / (summary["seconds"] + late)
-    result.problem = check(peer, rows, sums, counts) or result.probe["error"]
+    result.problem = check(peer, rows, sums, counts) or result.probe["error"] or without_flush(result, options.seconds)
     if variant == "view" and not result.problem:
         counted = peer.sql("SELECT sum(n) AS n FROM cpu_minute")[0][0]
         if counted != rows:
             result.problem = f"the view counts {counted} rows of {rows}"
 
 
-def _await_visible(peer, rows, sums, ended, limit=120):
+def await_visible(peer, rows, sums, ended, limit=120):
     """Seconds from `ended` to the start of the first read that shows every row."""
     while True:
         begin = time.monotonic()
@@ -106,6 +108,17 @@ def _await_visible(peer, rows, sums, ended, limit=120):
         if begin > ended + limit:
             raise Failed(f"{limit} s after the last ack the rows are still not visible")
         time.sleep(0.02)
+
+
+# A load this long must have met flushes: a rate without them promises what no longer run keeps.
+LONG = 60
+
+
+def without_flush(result, seconds):
+    """The problem of a long run in which nothing was flushed; None where all is well or the engine does not tell."""
+    if result.flushes == 0 and seconds >= LONG:
+        return f"no flush in {seconds} s: the rate is that of memory and log alone"
+    return None
 
 
 def check(peer, rows, sums, counts):
@@ -130,6 +143,8 @@ def report(results, absent, options):
         mine = [result for result in results if result.variant == variant]
         for result in mine:
             rows.append([result.peer, *_cells(result)])
+            if result.flushes is not None:
+                notes.append(f"{result.peer} flushed {result.flushes} times during the load")
             if result.summary.get("busy"):
                 notes.append(f"{result.peer} refused {result.summary['busy']} requests as too busy; they came again")
             if result.problem:

@@ -7,7 +7,7 @@ use super::connection::Connection;
 use super::report::{Counters, Summary, histogram, note};
 use super::response::Target;
 use super::verify::{Sampler, Verifier};
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value};
@@ -125,24 +125,27 @@ pub(super) fn run<L: Load>(
         .map(|_| Connection::open(&target))
         .collect::<Result<_, _>>()?;
     let plan = Plan::new(common)?;
-    let (start, bar) = (plan.start, Progress::new(common, &plan));
+    let (start, plan_end, bar) = (plan.start, plan.end, Progress::new(common, &plan));
     let shared = Shared {
         source: Mutex::new((source, plan)),
         counters: Counters::default(),
         stop: AtomicBool::new(false),
     };
-    let mut latency = histogram();
-    let outcome = std::thread::scope(|scope| -> anyhow::Result<()> {
+    let pacer = verifier
+        .as_ref()
+        .map(|v| v.sampler(common.rows, start, plan_end));
+    let (latency, outcome) = std::thread::scope(|scope| {
         let workers: Vec<_> = opened
             .into_iter()
             .map(|connection| {
-                let (shared, sampler) = (&shared, verifier.as_ref().map(Verifier::sampler));
+                let (shared, sampler) = (&shared, pacer.clone());
                 scope.spawn(move || {
-                    let done = worker(shared, connection, u64::from(batch), sampler);
+                    let mut latency = histogram();
+                    let done = worker(shared, connection, u64::from(batch), sampler, &mut latency);
                     if done.is_err() {
                         shared.stop.store(true, Ordering::Relaxed);
                     }
-                    done
+                    (latency, done)
                 })
             })
             .collect();
@@ -155,20 +158,24 @@ pub(super) fn run<L: Load>(
             }));
             bar.show(&shared.counters);
         }
-        let mut first_error = None;
+        let (mut latency, mut outcome) = (histogram(), Ok(()));
         for worker in workers {
-            match worker.join() {
-                Ok(Ok(h)) => latency += h,
-                Ok(Err(e)) => first_error = first_error.or(Some(e)),
-                Err(_) => bail!("a connection's thread panicked"),
-            }
+            let (own, done) = worker
+                .join()
+                .unwrap_or_else(|_| (histogram(), Err(anyhow!("a connection's thread panicked"))));
+            latency += own;
+            outcome = outcome.and(done);
         }
-        first_error.map_or(Ok(()), Err)
+        (latency, outcome)
     });
     let seconds = start.elapsed().as_secs_f64();
     bar.clear();
-    outcome?;
-    let verified = verifier.map(Verifier::finish).transpose()?;
+    drop(pacer);
+    // What was acknowledged before a failure is told all the same.
+    let (verified, outcome) = match verifier.map(Verifier::finish).transpose() {
+        Ok(verified) => (verified, outcome),
+        Err(error) => (None, outcome.and(Err(error))),
+    };
     let facts = shared.source().0.facts();
     finish(
         &Summary {
@@ -177,17 +184,21 @@ pub(super) fn run<L: Load>(
             latency,
             facts,
             verified,
+            error: outcome.err(),
         },
         common,
     )
 }
 
-/// Prints the summary; missed rows are an error.
+/// Prints the summary, of a run that has failed too; missed rows are an error as well.
 pub(super) fn finish(summary: &Summary, common: &Common) -> anyhow::Result<()> {
     if common.json {
         println!("{}", summary.json());
     } else {
         print!("{}", summary.text());
+    }
+    if let Some(error) = &summary.error {
+        bail!("the load has ended early: {error:#}");
     }
     match &summary.verified {
         Some(v) if v.missed > 0 => bail!(
@@ -263,8 +274,8 @@ fn worker<L: Load>(
     mut connection: Connection,
     rows: u64,
     sampler: Option<Sampler>,
-) -> anyhow::Result<Histogram<u64>> {
-    let mut latency = histogram();
+    latency: &mut Histogram<u64>,
+) -> anyhow::Result<()> {
     let (mut body, mut next_body) = (Vec::new(), Vec::new());
     let render = |out: &mut Vec<u8>| -> anyhow::Result<Option<Request<L::Proof>>> {
         out.clear();
@@ -301,17 +312,17 @@ fn worker<L: Load>(
                 ),
             }
         }
-        note(&mut latency, begun.elapsed());
+        note(latency, begun.elapsed());
         if let Some(sampler) = &sampler
             && let Some(query) = L::query(batch.sample)
         {
-            sampler.offer(|| query);
+            sampler.offer(shared.counters.rows.load(Ordering::Relaxed), query);
         }
         shared.counters.acknowledged(batch.rows, body.len() as u64);
         shared.source().0.acknowledged(&batch.proof);
         std::mem::swap(&mut body, &mut next_body);
     }
-    Ok(latency)
+    Ok(())
 }
 
 /// How long to leave a busy server alone: what it asked for, within reason.

@@ -8,7 +8,7 @@ use super::response::{Response, Target, parse};
 use super::tsbs;
 use anyhow::{Context, bail};
 use hdrhistogram::Histogram;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -22,6 +22,8 @@ struct Shared {
     target: Target,
     state: RefCell<(tsbs::Source, Plan, Histogram<u64>)>,
     counters: Counters,
+    /// Set when a connection has failed.
+    stop: Cell<bool>,
 }
 
 /// Runs the workload and prints the summary.
@@ -60,17 +62,24 @@ async fn drive(args: &OneRowArgs, target: Target, source: tsbs::Source) -> anyho
         target,
         state: RefCell::new((source, plan, histogram())),
         counters: Counters::default(),
+        stop: Cell::new(false),
     });
     let mut tasks = tokio::task::JoinSet::new();
     for stream in streams {
         tasks.spawn_local(connection(shared.clone(), stream));
     }
     let mut redraw = tokio::time::interval(Duration::from_millis(100));
+    let mut error = None;
     loop {
         tokio::select! {
-            done = tasks.join_next() => match done {
+            done = tasks.join_next() => match done.map(|d| d.context("a connection's task panicked")) {
                 None => break,
-                Some(done) => done.context("a connection's task panicked")??,
+                Some(Ok(Ok(()))) => {}
+                // The others answer for what they have sent, and then send no more.
+                Some(Err(e) | Ok(Err(e))) => {
+                    shared.stop.set(true);
+                    error = error.or(Some(e));
+                }
             },
             _ = redraw.tick(), if !bar.is_hidden() => bar.show(&shared.counters),
         }
@@ -87,12 +96,13 @@ async fn drive(args: &OneRowArgs, target: Target, source: tsbs::Source) -> anyho
         latency,
         facts: source.facts(),
         verified: None,
+        error,
     })
 }
 
 async fn connection(shared: Rc<Shared>, mut stream: TcpStream) -> anyhow::Result<()> {
     let (mut row, mut request, mut inbox) = (Vec::new(), Vec::new(), Vec::new());
-    loop {
+    while !shared.stop.get() {
         row.clear();
         let (batch, due) = {
             let (source, plan, _) = &mut *shared.state.borrow_mut();
@@ -136,6 +146,7 @@ async fn connection(shared: Rc<Shared>, mut stream: TcpStream) -> anyhow::Result
         source.acknowledged(&batch.proof);
         shared.counters.acknowledged(1, row.len() as u64);
     }
+    Ok(())
 }
 
 async fn receive(stream: &mut TcpStream, inbox: &mut Vec<u8>) -> anyhow::Result<Response> {

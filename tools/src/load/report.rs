@@ -50,6 +50,8 @@ pub(super) struct Summary {
     /// What the workload tells about the acknowledged rows.
     pub facts: Map<String, Value>,
     pub verified: Option<Verified>,
+    /// Why the run ended before its time.
+    pub error: Option<anyhow::Error>,
 }
 
 impl Summary {
@@ -85,6 +87,9 @@ impl Summary {
                     "verify".into(),
                     json!({"sampled": v.sampled, "missed": v.missed, "first_miss": v.first_miss}),
                 );
+            }
+            if let Some(error) = &self.error {
+                object.insert("error".into(), format!("{error:#}").into());
             }
         }
         out

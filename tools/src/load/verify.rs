@@ -1,14 +1,19 @@
-//! The reader that trusts nobody: asks by SQL for rows the moment they are acknowledged, once each.
+//! The reader that trusts nobody: asks by SQL for rows the moment they are acknowledged, once each, from the beginning
+//! of a run to its end.
 
 use super::connection::Connection;
 use super::report::Verified;
 use super::response::Target;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// Takes queries that must answer 1.
 pub(super) struct Verifier {
     queries: SyncSender<String>,
+    limit: u64,
     reader: JoinHandle<anyhow::Result<Verified>>,
 }
 
@@ -21,13 +26,22 @@ impl Verifier {
         let reader = std::thread::Builder::new()
             .name("verify".into())
             .spawn(move || read(&mut connection, &inbox, limit))?;
-        Ok(Verifier { queries, reader })
+        Ok(Verifier {
+            queries,
+            limit,
+            reader,
+        })
     }
 
-    /// A handle for one connection's thread.
-    pub fn sampler(&self) -> Sampler {
+    /// A handle for the connections' threads, of a run that ends after so many rows, at a time, or at either.
+    pub fn sampler(&self, rows: Option<u64>, start: Instant, end: Option<Instant>) -> Sampler {
         Sampler {
             queries: self.queries.clone(),
+            limit: self.limit,
+            taken: Arc::default(),
+            rows,
+            start,
+            end,
         }
     }
 
@@ -40,19 +54,36 @@ impl Verifier {
     }
 }
 
-/// Offers acknowledged rows to the reader.
+/// Offers acknowledged rows to the reader, spaced over the whole run.
 #[derive(Clone)]
 pub(super) struct Sampler {
     queries: SyncSender<String>,
+    limit: u64,
+    /// Samples that the reader has taken.
+    taken: Arc<AtomicU64>,
+    rows: Option<u64>,
+    start: Instant,
+    end: Option<Instant>,
 }
 
 impl Sampler {
-    /// Has the row read unless the reader is busy or has enough.
-    pub fn offer(&self, query: impl FnOnce() -> String) {
-        match self.queries.try_send(query()) {
-            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+    /// Has a row read if one is due by now, when `rows` are acknowledged, and the reader is not busy.
+    pub fn offer(&self, rows: u64, query: String) {
+        let taken = self.taken.load(Ordering::Relaxed);
+        let elapsed = self.start.elapsed().as_secs_f64();
+        let length = self.end.map(|end| (end - self.start).as_secs_f64());
+        let by_rows = self.rows.map_or(0.0, |all| rows as f64 / all.max(1) as f64);
+        let by_time = length.map_or(0.0, |length| elapsed / length.max(1e-9));
+        // A busy reader leaves this one out, and one that has ended all of them.
+        if is_due(taken, self.limit, by_rows.max(by_time)) && self.queries.try_send(query).is_ok() {
+            self.taken.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// Whether the next of `limit` samples is due, when a run has come this far from 0 to 1.
+fn is_due(taken: u64, limit: u64, progress: f64) -> bool {
+    taken < limit && taken as f64 <= progress * limit as f64
 }
 
 fn read(
@@ -90,6 +121,30 @@ fn says_one(body: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_are_spaced_over_the_run() {
+        for limit in [1u64, 7, 200] {
+            let (mut taken, mut due) = (0, Vec::new());
+            for step in 0..=1000 {
+                let progress = f64::from(step) / 1000.0;
+                if is_due(taken, limit, progress) {
+                    taken += 1;
+                    due.push(progress);
+                }
+            }
+            assert_eq!(taken, limit);
+            let last = (limit - 1) as f64 / limit as f64;
+            assert!(due[0] == 0.0 && due[due.len() - 1] >= last, "{due:?}");
+            let gaps = due.windows(2).map(|w| w[1] - w[0]);
+            assert!(
+                gaps.into_iter()
+                    .all(|g| (g * limit as f64 - 1.0).abs() < 0.25)
+            );
+        }
+        assert!(!is_due(5, 5, 2.0), "never more than were asked for");
+        assert!(is_due(0, 5, 0.9), "a reader that was busy catches up");
+    }
 
     #[test]
     fn only_a_count_of_one_is_a_hit() {

@@ -101,6 +101,10 @@ class Peer:
     def flush(self):
         """Brings what is in memory to its resting place, where the engine has a call for it."""
 
+    def flushes(self):
+        """How often rows have gone from memory to their resting place since the start; None if unknown."""
+        return None
+
     def idle_bytes(self):
         """Bytes below the data folder that hold no data, such as recycled log files."""
         return 0
@@ -142,6 +146,15 @@ class Peer:
     def read(self, query, raw):
         """(columns, rows) of a raw answer; not timed."""
         raise NotImplementedError
+
+
+def metric(text, name):
+    """The value of a metric without labels on a page in Prometheus' text form."""
+    for line in text.splitlines():
+        parts = line.split()
+        if len(parts) >= 2 and parts[0] == name:
+            return float(parts[1])
+    raise Failed(f"there is no metric {name}")
 
 
 def totals_sql():

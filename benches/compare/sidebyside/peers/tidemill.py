@@ -6,7 +6,7 @@ from pathlib import Path
 from ..answers import millis
 from ..dialects import TIDEMILL, stamp
 from ..process import Failed
-from .base import Peer, totals_of, totals_sql
+from .base import Peer, metric, totals_of, totals_sql
 
 
 class Tidemill(Peer):
@@ -45,6 +45,9 @@ class Tidemill(Peer):
     def flush(self):
         self.http.expect("POST", "/api/v1/admin/flush")
         self.http.expect("POST", "/api/v1/admin/compact")
+
+    def flushes(self):
+        return int(metric(self.http.expect("GET", "/metrics").decode(), "tidemill_flushes_total"))
 
     def _storage(self):
         return json.loads(self.http.expect("GET", "/api/v1/admin/storage"))
