@@ -30,7 +30,6 @@ impl QueryEngine {
             let (engine, session) = (Arc::clone(self), session.clone());
             let (sql, asked) = (sql.to_owned(), Asked::Query(Box::new(query.clone())));
             async move {
-                let _permit = engine.permit().await?;
                 let started = Instant::now();
                 let planned = engine.plan_asked(&session, &sql, &asked).await?;
                 let planning = started.elapsed();
@@ -103,6 +102,7 @@ fn rows(lines: Vec<String>, lsn: u64, notices: Vec<String>) -> Result<Output, Qu
         schema,
         rows: RowStream::of(batch),
         lsn,
+        lagging: false,
         notices,
     })
 }

@@ -13,7 +13,7 @@ mod views;
 
 pub use config::{QueryConfig, Session};
 pub use output::{Output, RowStream};
-pub use views::{ViewInfo, Views};
+pub use views::{ViewAnswer, ViewInfo, ViewRead, ViewReader, ViewSlice, Views};
 
 use crate::bind::{Binder, Functions};
 use crate::error::QueryError;
@@ -105,7 +105,8 @@ impl QueryEngine {
         self.views.read().clone()
     }
 
-    /// Runs the statements of one text in order, each seeing what the one before did, and gives their outputs.
+    /// Runs the statements of one text in order, each seeing what the one before did, and gives their outputs. Only the
+    /// last one's rows are kept.
     ///
     /// # Errors
     /// The index of the statement that failed (0 when the text does not parse), and why. Those before it stay done.
@@ -118,10 +119,16 @@ impl QueryEngine {
         let mut session = session.clone();
         let mut outputs = Vec::with_capacity(statements.len());
         for (i, statement) in statements.iter().enumerate() {
-            let output = self
+            let mut output = self
                 .execute_stmt(&session, sql, statement)
                 .await
                 .map_err(|e| (i, e))?;
+            if let Output::Rows { rows, .. } = &mut output
+                && i + 1 < statements.len()
+            {
+                // A query that nobody reads would run on, and keep others from running.
+                rows.drain().await.map_err(|e| (i, e))?;
+            }
             if let StatementKind::Use { database } = &statement.kind {
                 session.db = self.database_named(database, sql).map_err(|e| (i, e))?;
             }

@@ -17,6 +17,8 @@ pub enum Output {
         rows: RowStream,
         /// The commit up to which everything is in the answer.
         lsn: u64,
+        /// A view that was read is behind: `lsn` is the commit that it had reached.
+        lagging: bool,
         /// What the user should know.
         notices: Vec<String>,
     },
@@ -75,6 +77,17 @@ impl RowStream {
             self.rest = None;
         }
         received
+    }
+
+    /// Lets all rows go by.
+    ///
+    /// # Errors
+    /// As [`RowStream::next`].
+    pub async fn drain(&mut self) -> Result<(), QueryError> {
+        while let Some(batch) = self.next().await {
+            batch?;
+        }
+        Ok(())
     }
 
     /// All rows.

@@ -37,7 +37,10 @@ pub(super) struct Planned {
     /// The output columns as shown.
     pub schema: SchemaRef,
     pub lsn: u64,
+    pub lagging: bool,
     pub notices: Vec<String>,
+    /// Held while it runs.
+    pub permit: OwnedSemaphorePermit,
     pub context: Arc<QueryContext>,
     pub logical: LogicalPlan,
 }
@@ -65,16 +68,15 @@ impl QueryEngine {
         let job = {
             let (engine, session, sql) = (Arc::clone(self), session.clone(), sql.to_owned());
             async move {
-                let permit = engine.permit().await?;
                 let planned = engine.plan_asked(&session, &sql, &asked).await?;
-                engine.start(planned, limit, permit).await
+                engine.start(planned, limit).await
             }
         };
         self.on_pool(limit, job).await
     }
 
     /// Waits until one more query may run.
-    pub(super) async fn permit(&self) -> Result<OwnedSemaphorePermit, QueryError> {
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, QueryError> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         permit.map_err(|_| QueryError::Busy("the server is shutting down".to_owned()))
     }
@@ -117,7 +119,7 @@ impl QueryEngine {
         }
     }
 
-    /// Binds and plans.
+    /// Binds and plans. A query that waits for a view keeps no other from running: it needs a permit only then.
     pub(super) async fn plan_asked(
         self: &Arc<Self>,
         session: &Session,
@@ -125,7 +127,7 @@ impl QueryEngine {
         asked: &Asked,
     ) -> Result<Planned, QueryError> {
         let sources = EngineSources::new(self, session);
-        let (Bound { plan, names }, notices) = {
+        let (Bound { plan, names }, mut notices) = {
             let binder = Binder::new(&sources, &self.functions, self.now());
             let bound = match asked {
                 Asked::Query(query) => binder.history(query),
@@ -137,9 +139,13 @@ impl QueryEngine {
             };
             (bound.map_err(|e| e.locate(sql))?, binder.into_notices())
         };
-        let lsn = sources.fix().await?;
         let state = session::state_for(self.functions.state(), &self.config, session)?;
         let optimized = state.optimize(&plan)?;
+        let fixed = sources
+            .fix(&optimized, &state.runtime_env().memory_pool)
+            .await?;
+        notices.extend(fixed.notices);
+        let permit = self.permit().await?;
         let physical = state
             .query_planner()
             .create_physical_plan(&optimized, state.as_ref())
@@ -150,8 +156,10 @@ impl QueryEngine {
             plan: physical,
             state,
             schema,
-            lsn,
+            lsn: fixed.lsn,
+            lagging: fixed.lagging,
             notices,
+            permit,
             context,
             logical: optimized,
         })
@@ -162,7 +170,6 @@ impl QueryEngine {
         self: &Arc<Self>,
         planned: Planned,
         limit: Duration,
-        permit: OwnedSemaphorePermit,
     ) -> Result<Output, QueryError> {
         const QUEUED: usize = 4;
         let Planned {
@@ -170,7 +177,9 @@ impl QueryEngine {
             state,
             schema,
             lsn,
+            lagging,
             notices,
+            permit,
             ..
         } = planned;
         let rows = execute_stream(plan, state.task_ctx())?;
@@ -178,9 +187,11 @@ impl QueryEngine {
         let max_rows = self.config.max_rows;
         let shown = Arc::clone(&schema);
         tokio::spawn(async move {
-            let _permit = permit;
             let pump = pump(rows, shown, max_rows, tx.clone());
-            if tokio::time::timeout(limit, pump).await.is_err() {
+            let ended = tokio::time::timeout(limit, pump).await;
+            // A reader that takes nothing must not keep others from running.
+            drop(permit);
+            if ended.is_err() {
                 // Whoever waited may be gone already.
                 let _ = tx.send(Err(QueryError::TimedOut(limit))).await;
             }
@@ -191,6 +202,7 @@ impl QueryEngine {
             schema,
             rows: RowStream::new(first, rest),
             lsn,
+            lagging,
             notices,
         })
     }

@@ -65,6 +65,7 @@ impl QueryEngine {
                         ("lsn", int(all.iter().map(|v| v.lsn as i64))),
                         ("rows", int(all.iter().map(|v| v.rows as i64))),
                         ("watermark", Arc::new(watermark)),
+                        ("pending", text(all.iter().map(|v| ranges(&v.pending)))),
                         ("query", text(all.iter().map(|v| v.sql.clone()))),
                     ],
                     lsn,
@@ -187,6 +188,15 @@ impl QueryEngine {
     }
 }
 
+/// Ranges of time as text.
+pub(super) fn ranges(all: &[(i64, i64)]) -> String {
+    let time = |ns: i64| chrono::DateTime::from_timestamp_nanos(ns).to_rfc3339();
+    let shown = all
+        .iter()
+        .map(|(a, b)| format!("{} to {}", time(*a), time(*b)));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
 fn text(values: impl Iterator<Item = String>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
 }
@@ -210,6 +220,7 @@ fn table(columns: Vec<(&str, ArrayRef)>, lsn: u64) -> Result<Output, QueryError>
         schema,
         rows: RowStream::of(batch),
         lsn,
+        lagging: false,
         notices: Vec::new(),
     })
 }

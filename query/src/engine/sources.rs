@@ -1,36 +1,71 @@
 //! Names of streams and views, and the tables behind them.
 
-use super::{QueryEngine, Session, ViewInfo};
+use super::show::ranges;
+use super::{QueryEngine, Session, ViewAnswer, ViewInfo};
 use crate::bind::nearest::did_you_mean;
 use crate::bind::windowed::{ContinuousQuery, SourceRef, WindowSpec, WindowedAggregate};
 use crate::bind::{Latest, Sources, Table};
 use crate::error::{BindError, BindErrorKind, BindResult, QueryError};
 use crate::history::{
-    DenseTable, LatestTable, OperatorTable, QueryContext, StreamTable, ViewRows, ViewTable,
+    DenseTable, LatestTable, OperatorTable, QueryContext, StreamTable, ViewSlots, ViewTable,
+    view_scans,
 };
 use crate::types::arrow_schema;
-use arrow::record_batch::RecordBatch;
 use datafusion::catalog::view::ViewTable as PlanTable;
 use datafusion::common::Column;
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableSource};
-use futures::future::BoxFuture;
+use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
 use parking_lot::Mutex;
 use query_lang::ast::{Ident, ObjectName};
 use std::sync::Arc;
 use tsdb::Stream;
-
-type Asked = Vec<(
-    Arc<ViewRows>,
-    BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>>,
-)>;
 
 /// The tables of one statement, all of one snapshot.
 pub(super) struct EngineSources<'a> {
     engine: &'a Arc<QueryEngine>,
     session: &'a Session,
     pub context: Arc<QueryContext>,
-    views: Mutex<Vec<(ViewInfo, Arc<ViewRows>)>>,
+    views: Mutex<Vec<(ViewInfo, Arc<ViewSlots>)>>,
+}
+
+/// Where a statement stands.
+#[derive(Debug)]
+pub(super) struct Fixed {
+    /// The commit up to which everything is in all that is read.
+    pub lsn: u64,
+    /// A view is behind; `lsn` is what it has reached.
+    pub lagging: bool,
+    /// What the user should know of the views.
+    pub notices: Vec<String>,
+}
+
+impl Fixed {
+    fn at(lsn: u64) -> Self {
+        Self {
+            lsn,
+            lagging: false,
+            notices: Vec::new(),
+        }
+    }
+
+    fn note(&mut self, view: &ViewInfo, answer: &ViewAnswer) {
+        if answer.lagging {
+            self.lagging = true;
+            self.lsn = self.lsn.min(answer.lsn);
+            self.notices.push(format!(
+                "view \"{}\" is lagging: its rows are those of commit {}",
+                view.name, answer.lsn
+            ));
+        }
+        if !answer.pending.is_empty() {
+            self.notices.push(format!(
+                "windows of view \"{}\" await a repair: {}",
+                view.name,
+                ranges(&answer.pending)
+            ));
+        }
+    }
 }
 
 /// What a name of the catalog means.
@@ -49,29 +84,45 @@ impl<'a> EngineSources<'a> {
         }
     }
 
-    /// Fixes the snapshot and reads the views that were named, all at its LSN.
-    pub async fn fix(&self) -> Result<u64, QueryError> {
-        let wanted = std::mem::take(&mut *self.views.lock());
-        let runtime = self.engine.views();
-        let (Some(runtime), false) = (runtime, wanted.is_empty()) else {
+    /// Fixes the snapshot and reads what a plan wants of the views that were named, all at its LSN.
+    pub async fn fix(
+        &self,
+        plan: &LogicalPlan,
+        memory: &Arc<dyn MemoryPool>,
+    ) -> Result<Fixed, QueryError> {
+        let named = std::mem::take(&mut *self.views.lock());
+        let mut readers = Vec::new();
+        if let Some(runtime) = self.engine.views() {
+            for (slots, scan) in view_scans(plan)? {
+                let Some((view, _)) = named.iter().find(|(_, s)| Arc::ptr_eq(s, &slots)) else {
+                    continue;
+                };
+                let read = scan.to_read(memory);
+                let reader = runtime.reader(&view.db, &view.name, &read)?;
+                readers.push((view, slots, scan, reader));
+            }
+        }
+        if readers.is_empty() {
             let snapshot = self.engine.engine().snapshot();
             let lsn = snapshot.lsn().0;
             self.context.fix(snapshot);
-            return Ok(lsn);
-        };
+            return Ok(Fixed::at(lsn));
+        }
         let (snapshot, asked) = self.engine.engine().barrier(|snapshot| {
-            let asked: Asked = wanted
+            let asked: Vec<_> = readers
                 .into_iter()
-                .map(|(view, rows)| (rows, runtime.ask(&view.db, &view.name, snapshot)))
+                .map(|(view, slots, scan, reader)| (view, slots, scan, reader(snapshot)))
                 .collect();
             (snapshot.clone(), asked)
         });
-        let lsn = snapshot.lsn().0;
+        let mut fixed = Fixed::at(snapshot.lsn().0);
         self.context.fix(snapshot);
-        for (rows, answer) in asked {
-            rows.fill(answer.await?);
+        for (view, slots, scan, answer) in asked {
+            let answer = answer.await?;
+            fixed.note(view, &answer);
+            slots.fill(scan, answer.rows);
         }
-        Ok(lsn)
+        Ok(fixed)
     }
 
     /// The stream or view that `name` means.
@@ -192,10 +243,10 @@ impl Sources for EngineSources<'_> {
                         stream: None,
                     });
                 }
-                let rows = Arc::new(ViewRows::default());
-                let table = ViewTable::new(Arc::clone(query.output()), Arc::clone(&rows));
+                let slots = Arc::new(ViewSlots::default());
+                let table = ViewTable::new(view.name.clone(), query, Arc::clone(&slots));
                 let name = view.name.clone();
-                self.views.lock().push((view, rows));
+                self.views.lock().push((view, slots));
                 Ok(Table {
                     name,
                     rows: provider_as_source(Arc::new(table)),

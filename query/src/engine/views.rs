@@ -3,8 +3,11 @@
 use crate::bind::windowed::ContinuousQuery;
 use crate::error::QueryError;
 use arrow::record_batch::RecordBatch;
+use datafusion::execution::memory_pool::{MemoryPool, MemoryReservation};
+use datafusion::logical_expr::Expr;
 use futures::future::BoxFuture;
 use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tsdb::Snapshot;
 use tsdb::types::StreamId;
 
@@ -27,7 +30,43 @@ pub struct ViewInfo {
     pub rows: u64,
     /// Its watermark in nanoseconds, once there is one.
     pub watermark: Option<i64>,
+    /// Ranges of event time in nanoseconds, `[start, end)`, whose windows await a repair.
+    pub pending: Vec<(i64, i64)>,
 }
+
+/// What a query wants of a view.
+#[derive(Clone, Debug)]
+pub struct ViewRead {
+    /// Places of columns; all when absent.
+    pub projection: Option<Vec<usize>>,
+    /// Conditions over the view's columns. Rows that don't meet all of them may be left out.
+    pub filters: Vec<Expr>,
+    /// As many rows are enough.
+    pub limit: Option<usize>,
+    /// What rows on their way are accounted to.
+    pub memory: Arc<dyn MemoryPool>,
+}
+
+/// A few rows, and what they are accounted for until they are taken.
+pub type ViewSlice = Result<(RecordBatch, MemoryReservation), QueryError>;
+
+/// A view's answer to a read.
+#[derive(Debug)]
+pub struct ViewAnswer {
+    /// The commit at which the rows stand.
+    pub lsn: u64,
+    /// The view has not reached the snapshot that it was asked for: the rows are older.
+    pub lagging: bool,
+    /// As [`ViewInfo::pending`]; the rows of these windows may be wrong.
+    pub pending: Vec<(i64, i64)>,
+    /// The rows, as they come.
+    pub rows: UnboundedReceiver<ViewSlice>,
+}
+
+/// Asks for rows as of a snapshot. Called between two commits, so that it must not wait; the answer comes with the
+/// future.
+pub type ViewReader =
+    Box<dyn FnOnce(&Snapshot) -> BoxFuture<'static, Result<ViewAnswer, QueryError>> + Send>;
 
 impl ViewInfo {
     /// Its query.
@@ -71,12 +110,9 @@ pub trait Views: Send + Sync {
     /// Ends what follows a stream that has been dropped.
     fn stream_dropped(&self, stream: StreamId);
 
-    /// Asks for a view's rows exactly as of `snapshot`. Called between two commits, so it must not wait; the rows come
-    /// with the future.
-    fn ask(
-        &self,
-        db: &str,
-        name: &str,
-        snapshot: &Snapshot,
-    ) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>>;
+    /// Prepares to read a view.
+    ///
+    /// # Errors
+    /// When there is no such view, or it can't be run.
+    fn reader(&self, db: &str, name: &str, read: &ViewRead) -> Result<ViewReader, QueryError>;
 }

@@ -15,4 +15,4 @@ pub use dense::DenseTable;
 pub use latest::LatestTable;
 pub use operator::OperatorTable;
 pub use table::StreamTable;
-pub use view_rows::{ViewRows, ViewTable};
+pub use view_rows::{ViewSlots, ViewTable, view_scans};

@@ -4,7 +4,7 @@ use super::context::{QueryContext, storage};
 use super::exec::{Emit, Leaf, LeafExec};
 use super::pushdown::push;
 use crate::bind::windowed::WindowedAggregate;
-use crate::stream::{Operator, Plan, RowBlock};
+use crate::stream::{Operator, Plan, Read, RowBlock, StreamError};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -139,15 +139,9 @@ impl Leaf for OperatorLeaf {
         if gone() {
             return Ok(());
         }
-        let rows = operator
-            .rows()
-            .map_err(|e| DataFusionError::Execution(e.to_string()))?;
-        let rows = match &self.projection {
-            Some(p) => rows.project(p)?,
-            None => rows,
-        };
-        // What the consumer does with the rows afterwards is its own affair.
-        let _ = emit(rows);
+        let failed = |e: StreamError| DataFusionError::Execution(e.to_string());
+        let read = Read::new(&self.plan, self.projection.as_deref(), &[], None).map_err(failed)?;
+        operator.read(&read, emit).map_err(failed)?;
         Ok(())
     }
 }

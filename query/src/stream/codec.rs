@@ -131,6 +131,24 @@ impl<'a> Reader<'a> {
             _ => return Err(StreamError::State("an unknown kind of value")),
         }))
     }
+    /// The bytes of what [`Reader::option`] would read.
+    pub fn skip_option(&mut self) -> Result<&'a [u8], StreamError> {
+        let before = self.bytes;
+        match self.u8()? {
+            0 => {}
+            1 | 3 => {
+                self.take(8)?;
+            }
+            2 => {
+                self.take(16)?;
+            }
+            4 => {
+                self.slice()?;
+            }
+            _ => return Err(StreamError::State("an unknown kind of value")),
+        }
+        Ok(&before[..before.len() - self.bytes.len()])
+    }
     pub fn value(&mut self) -> Result<Value, StreamError> {
         self.option()?
             .ok_or(StreamError::State("a value is absent"))

@@ -6,7 +6,7 @@
 //! The map: [`block`] is what comes in; [`plan`] compiles a bound query; [`evaluate`] runs its expressions over the
 //! rows that count; [`input`] holds their values; [`window`] maps times to panes and panes to windows; [`keys`] and
 //! [`groups`] hand out dense ids; [`grouping`] finds each row's group; [`agg`] holds the accumulators, one slot per group
-//! id; [`operator`] drives them; [`watermark`] says when windows close.
+//! id; [`operator`] drives them; [`read`] hands out rows that [`narrow`] finds in the form that [`shape`] gives; [`watermark`] says when windows close.
 
 pub mod agg;
 pub mod block;
@@ -14,17 +14,21 @@ mod changes;
 mod codec;
 mod error;
 mod evaluate;
+mod expression;
 mod grouping;
 mod groups;
 mod input;
 mod keys;
+mod narrow;
 mod operator;
 mod output;
 mod plan;
+mod read;
 mod repair;
 mod restore;
 mod row_plan;
 mod session;
+mod shape;
 pub mod watermark;
 mod window;
 
@@ -34,7 +38,9 @@ mod tests;
 pub use block::{RowBlock, Tags};
 pub use changes::Changes;
 pub use error::StreamError;
+pub use narrow::narrows;
 pub use operator::{Operator, OperatorStats};
 pub use plan::Plan;
+pub use read::Read;
 pub use repair::Repair;
 pub use row_plan::RowPlan;

@@ -276,6 +276,12 @@ impl Operator {
         }
     }
 
+    /// Whether there are states that [`Operator::freeze`] drops.
+    #[must_use]
+    pub fn freezes(&self) -> bool {
+        self.freezes
+    }
+
     /// Groups held.
     #[must_use]
     pub fn group_count(&self) -> usize {

@@ -1,37 +1,45 @@
 //! From groups to rows.
 
 use super::StreamError;
-use super::agg::NONE;
+use super::agg::{Accumulator, NONE};
 use super::groups::FRESH;
 use super::operator::{Operator, RowRef};
+use super::read::Read;
+use super::shape::Shape;
 use super::window::Window;
-use crate::bind::windowed::WindowSpec;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampNanosecondArray};
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 impl Operator {
     /// All rows, `HAVING` and the projection applied, by window and then in order of first sight.
     ///
     /// # Errors
-    /// When an expression fails, or a sum does not fit its type.
+    /// When an expression fails, a sum does not fit its type, or the rows do not fit one batch.
     pub fn rows(&self) -> Result<RecordBatch, StreamError> {
-        let mut rows = self.all_rows();
-        rows.sort_by_key(|r| (r.window, r.key));
-        self.output_of(&rows)
+        let mut slices = Vec::new();
+        self.read(&Read::all(&self.plan), &mut |slice| {
+            slices.push(slice);
+            ControlFlow::Continue(())
+        })?;
+        one_batch(&self.plan.query().output, &slices)
     }
 
     /// What `HAVING` and the projection make of these rows.
     pub(crate) fn output_of(&self, rows: &[RowRef]) -> Result<RecordBatch, StreamError> {
-        self.plan.output(self.group_rows(rows)?)
+        self.shaped(rows, self.plan.shape())
     }
 
-    /// Every row there is.
-    pub(crate) fn all_rows(&self) -> Vec<RowRef> {
-        if self.plan.windows.is_shared() {
-            return self.shared_rows(&mut self.panes.starts.iter().copied(), &|_| true);
-        }
-        self.groups.live_ids().map(|g| self.row_of(g)).collect()
+    /// What a shape makes of these rows.
+    pub(crate) fn shaped(
+        &self,
+        rows: &[RowRef],
+        shape: &Shape,
+    ) -> Result<RecordBatch, StreamError> {
+        shape.apply(self.group_rows(rows, shape)?)
     }
 
     /// The rows of windows that these panes are part of and that `wanted` admits.
@@ -64,56 +72,62 @@ impl Operator {
             .collect()
     }
 
-    /// Group rows: keys, aggregates, window bounds. Rows that are merged from panes must have at least one.
-    pub(crate) fn group_rows(&self, rows: &[RowRef]) -> Result<RecordBatch, StreamError> {
+    /// The columns of group rows (keys, aggregates, window bounds) that a shape needs. Rows that are merged from panes
+    /// must have at least one.
+    fn group_rows(&self, rows: &[RowRef], shape: &Shape) -> Result<RecordBatch, StreamError> {
         let query = self.plan.query();
-        let mut columns: Vec<ArrayRef> = Vec::new();
-        for (i, key) in query.keys.iter().enumerate() {
-            columns.push(
-                self.keys
-                    .column(rows.iter().map(|r| r.key), i, &key.data_type)?,
-            );
-        }
-        if self.plan.windows.is_shared() {
-            let slots: Vec<u32> = (0..rows.len() as u32).collect();
-            let panes: Vec<Vec<u32>> = rows.iter().map(|r| self.panes_of(r)).collect();
-            for accumulator in &self.accumulators {
-                let mut merged = accumulator.empty();
-                merged.grow(rows.len());
-                for (slot, panes) in slots.iter().zip(&panes) {
-                    for group in panes {
-                        merged.merge(*slot, accumulator, *group, &self.order);
+        let (keys, aggregates) = (query.keys.len(), query.aggregates.len());
+        let merge = self.plan.windows.is_shared();
+        let panes: Vec<Vec<u32>> = match merge && shape.needed().iter().any(|i| *i >= keys) {
+            true => rows.iter().map(|r| self.panes_of(r)).collect(),
+            false => Vec::new(),
+        };
+        let groups: Vec<u32> = rows.iter().map(|r| r.group).collect();
+        let fields = shape.needed().iter().zip(shape.groups().fields());
+        let columns = fields.map(|(i, field)| {
+            let column = match *i {
+                i if i < keys => {
+                    let ids = rows.iter().map(|r| r.key);
+                    self.keys.column(ids, i, &query.keys[i].data_type)?
+                }
+                i if i < keys + aggregates => {
+                    let accumulator = &self.accumulators[i - keys];
+                    match merge {
+                        true => self.merged(accumulator, &panes)?,
+                        false => accumulator.finish(&groups)?,
                     }
                 }
-                columns.push(merged.finish(&slots)?);
-            }
-        } else {
-            let groups: Vec<u32> = rows.iter().map(|r| r.group).collect();
-            for accumulator in &self.accumulators {
-                columns.push(accumulator.finish(&groups)?);
-            }
-        }
-        if query.window != WindowSpec::None {
-            let times = |f: &dyn Fn(Window) -> i64| -> ArrayRef {
-                Arc::new(TimestampNanosecondArray::from_iter_values(
-                    rows.iter().map(|r| f(r.window)),
-                ))
+                i => {
+                    let start = i == keys + aggregates;
+                    let bound = |w: Window| if start { w.start } else { w.end };
+                    let times = rows.iter().map(|r| bound(r.window));
+                    Arc::new(TimestampNanosecondArray::from_iter_values(times))
+                }
             };
-            columns.push(times(&|w| w.start));
-            columns.push(times(&|w| w.end));
-        }
-        let schema = self.plan.group_schema();
-        for (column, field) in columns.iter_mut().zip(schema.fields()) {
             if column.data_type() != field.data_type() {
-                *column = arrow::compute::cast(column, field.data_type())?;
+                return Ok(arrow::compute::cast(&column, field.data_type())?);
+            }
+            Ok(column)
+        });
+        let columns = columns.collect::<Result<Vec<ArrayRef>, StreamError>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let schema = shape.groups().clone();
+        Ok(RecordBatch::try_new_with_options(
+            schema, columns, &options,
+        )?)
+    }
+
+    /// The results of rows that are made of several groups each.
+    fn merged(&self, of: &Accumulator, panes: &[Vec<u32>]) -> Result<ArrayRef, StreamError> {
+        let slots: Vec<u32> = (0..panes.len() as u32).collect();
+        let mut merged = of.empty();
+        merged.grow(panes.len());
+        for (slot, panes) in slots.iter().zip(panes) {
+            for group in panes {
+                merged.merge(*slot, of, *group, &self.order);
             }
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        Ok(RecordBatch::try_new_with_options(
-            schema.clone(),
-            columns,
-            &options,
-        )?)
+        merged.finish(&slots)
     }
 
     /// The groups that a merged row is made of. Those of the block being applied have no state yet.
@@ -125,4 +139,18 @@ impl Operator {
             .filter(|g| !self.groups.is(*g, FRESH))
             .collect()
     }
+}
+
+/// Batches as one. Offsets of text and lists are 31 bits, so that there is a bound to it.
+pub(crate) fn one_batch(
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+) -> Result<RecordBatch, StreamError> {
+    let bytes: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+    if bytes > i32::MAX as usize && batches.len() > 1 {
+        return Err(StreamError::Unsupported(
+            "these are more than 2 GiB of rows at once: ask for fewer".to_string(),
+        ));
+    }
+    Ok(concat_batches(schema, batches)?)
 }

@@ -3,23 +3,16 @@
 use super::StreamError;
 use super::agg::{Accumulator, Argument};
 use super::evaluate::Source;
+use super::expression::{is_volatile, physical};
 use super::input::Kind;
+use super::shape::Shape;
 use super::window::Windows;
 use crate::bind::windowed::{WindowSpec, WindowedAggregate};
-use arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use datafusion::common::DFSchema;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{Expr, Volatility};
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::logical_expr::Expr;
 use std::collections::BTreeSet;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use tsdb::types::{ColumnId, Role};
-
-/// Plans expressions. Functions are part of the expressions, so that one state does for all.
-static PLANNER: LazyLock<SessionState> =
-    LazyLock::new(|| SessionStateBuilder::new_with_default_features().build());
 
 /// A [`WindowedAggregate`] ready to run. Shared by all operators that run it.
 #[derive(Debug)]
@@ -40,71 +33,7 @@ pub struct Plan {
     pub(super) reads: Vec<usize>,
     pub(super) read_schema: SchemaRef,
     columns: Vec<ColumnId>,
-    having: Option<Arc<dyn PhysicalExpr>>,
-    projection: Vec<Arc<dyn PhysicalExpr>>,
-    group_schema: SchemaRef,
-}
-
-/// Plans an expression over a schema, types coerced.
-pub(crate) fn physical(expr: &Expr, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>, StreamError> {
-    let schema = DFSchema::try_from(schema.clone())?;
-    Ok(PLANNER.create_physical_expr(expr.clone(), &schema)?)
-}
-
-/// Whether the value of an expression depends on more than its row: on the time, on chance.
-pub(crate) fn is_volatile(expr: &Expr) -> Result<bool, StreamError> {
-    let mut volatile = false;
-    expr.apply(|e| {
-        if let Expr::ScalarFunction(call) = e {
-            volatile |= call.func.signature().volatility != Volatility::Immutable;
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    Ok(volatile)
-}
-
-/// A boolean array that is true where the condition holds.
-pub(crate) fn holds(
-    condition: &dyn PhysicalExpr,
-    batch: &RecordBatch,
-) -> Result<arrow::array::BooleanArray, StreamError> {
-    let array = condition.evaluate(batch)?.into_array(batch.num_rows())?;
-    let array = array
-        .as_boolean_opt()
-        .ok_or_else(|| StreamError::Expression("a condition is not boolean".to_string()))?;
-    Ok(match array.nulls() {
-        None => array.clone(),
-        Some(_) => arrow::compute::prep_null_mask_filter(array),
-    })
-}
-
-/// The columns of `projection` over `batch`, typed and named as in `output`.
-pub(crate) fn project(
-    projection: &[Arc<dyn PhysicalExpr>],
-    batch: &RecordBatch,
-    output: &SchemaRef,
-) -> Result<RecordBatch, StreamError> {
-    // On no rows nothing can fail, not even an expression without columns.
-    if batch.num_rows() == 0 {
-        return Ok(RecordBatch::new_empty(output.clone()));
-    }
-    let columns = projection
-        .iter()
-        .zip(output.fields())
-        .map(|(e, field)| {
-            let array = e.evaluate(batch)?.into_array(batch.num_rows())?;
-            if array.data_type() == field.data_type() {
-                return Ok(array);
-            }
-            Ok(arrow::compute::cast(&array, field.data_type())?)
-        })
-        .collect::<Result<Vec<_>, StreamError>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(
-        output.clone(),
-        columns,
-        &options,
-    )?)
+    shape: Arc<Shape>,
 }
 
 /// Collects expressions, each once.
@@ -250,17 +179,7 @@ impl Plan {
             })
             .collect::<Option<Vec<_>>>()
             .filter(|k| !k.is_empty());
-        let group_schema: SchemaRef = Arc::new(query.group_schema.as_arrow().clone());
-        let having = query
-            .having
-            .as_ref()
-            .map(|e| physical(e, &group_schema))
-            .transpose()?;
-        let projection = query
-            .projection
-            .iter()
-            .map(|(e, _)| physical(e, &group_schema))
-            .collect::<Result<Vec<_>, _>>()?;
+        let shape = Arc::new(Shape::new(&query)?);
         Ok(Plan {
             windows,
             filter,
@@ -272,9 +191,7 @@ impl Plan {
             reads,
             read_schema,
             columns: columns.into_iter().collect(),
-            having,
-            projection,
-            group_schema,
+            shape,
             sources,
             query,
         })
@@ -332,18 +249,8 @@ impl Plan {
             .collect()
     }
 
-    pub(crate) fn group_schema(&self) -> &SchemaRef {
-        &self.group_schema
-    }
-
-    /// `HAVING` and the projection, over group rows.
-    pub(crate) fn output(&self, mut groups: RecordBatch) -> Result<RecordBatch, StreamError> {
-        if let Some(having) = &self.having
-            && groups.num_rows() > 0
-        {
-            let keep = holds(having.as_ref(), &groups)?;
-            groups = arrow::compute::filter_record_batch(&groups, &keep)?;
-        }
-        project(&self.projection, &groups, &self.query.output)
+    /// From group rows to the output.
+    pub(crate) fn shape(&self) -> &Arc<Shape> {
+        &self.shape
     }
 }

@@ -5,7 +5,6 @@ use super::block::{RowBlock, Tags};
 use super::groups::{DIRTY, HOLLOW, LIVE, PENDING};
 use super::operator::Operator;
 use super::plan::Plan;
-use super::window::Window;
 use std::cmp::Reverse;
 use std::sync::Arc;
 use tsdb::types::TimeRange;
@@ -50,7 +49,7 @@ impl Operator {
     /// What must be repaired, if anything.
     #[must_use]
     pub fn repair(&self) -> Option<Repair> {
-        let mut ranges: Vec<TimeRange> = self
+        let ranges = self
             .pending
             .iter()
             .filter(|g| self.groups.is(**g, LIVE) && self.groups.is(**g, PENDING))
@@ -60,34 +59,26 @@ impl Operator {
                     Some(_) => self.groups.last[*g as usize].saturating_add(1),
                     None => self.plan.windows.pane_end(start),
                 };
-                TimeRange { start, end }
+                (start, end)
             })
             .collect();
-        ranges.sort_by_key(|r| (r.start, r.end));
-        ranges.dedup_by(|b, a| {
-            let joins = b.start <= a.end;
-            if joins {
-                a.end = a.end.max(b.end);
-            }
-            joins
-        });
+        let ranges: Vec<TimeRange> = join(ranges)
+            .into_iter()
+            .map(|(start, end)| TimeRange { start, end })
+            .collect();
         (!ranges.is_empty()).then(|| Repair {
             ranges,
             scratch: Operator::new(self.plan.clone()),
         })
     }
 
-    /// The windows that await a repair: their rows may be wrong.
+    /// Ranges of event time whose windows await a repair: their rows may be wrong. Disjoint, ascending.
     #[must_use]
     pub fn pending_ranges(&self) -> Vec<(i64, i64)> {
-        self.pending
-            .iter()
-            .filter(|g| self.groups.is(**g, LIVE))
-            .map(|g| {
-                let Window { start, end } = self.row_of(*g).window;
-                (start, end)
-            })
-            .collect()
+        let groups = self.pending.iter();
+        let groups = groups.filter(|g| self.groups.is(**g, LIVE) && self.groups.is(**g, PENDING));
+        let windows = groups.map(|g| self.row_of(*g).window);
+        join(windows.map(|w| (w.start, w.end)).collect())
     }
 
     /// Takes over what a repair recomputed.
@@ -140,4 +131,17 @@ impl Operator {
             }
         }
     }
+}
+
+/// The same ranges, those that touch made one.
+fn join(mut ranges: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
+    ranges.sort_unstable();
+    ranges.dedup_by(|b, a| {
+        let joins = b.0 <= a.1;
+        if joins {
+            a.1 = a.1.max(b.1);
+        }
+        joins
+    });
+    ranges
 }

@@ -3,7 +3,7 @@
 use super::StreamError;
 use super::block::{RowBlock, Tags};
 use super::evaluate::read_columns;
-use super::plan::{holds, is_volatile, physical, project};
+use super::expression::{holds, is_volatile, physical, project};
 use crate::bind::windowed::RowQuery;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;

@@ -74,6 +74,11 @@ impl Sessions {
         }
     }
 
+    /// The sessions of `key`, by start.
+    pub fn of(&self, key: u32) -> &[u32] {
+        self.by_key.get(key as usize).map_or(&[], Vec::as_slice)
+    }
+
     /// The session of `key` that holds `t`.
     pub fn at(&self, groups: &Groups, key: u32, t: i64) -> Option<u32> {
         let list = self.by_key.get(key as usize)?;

@@ -3,19 +3,15 @@
 use super::checkpoint::Checkpoint;
 use super::definition::Definition;
 use super::launch::Launch;
+use super::reading::Request;
 use super::runtime::{KIND, ViewRuntime, exec};
 use super::saving::Saving;
-use super::state::{Program, read_rows};
-use super::worker::{Message, Snap};
 use crate::bind::windowed::ContinuousQuery;
-use crate::engine::{ViewInfo, Views};
+use crate::engine::{ViewInfo, ViewRead, ViewReader, Views};
 use crate::error::QueryError;
-use arrow::record_batch::RecordBatch;
-use futures::future::BoxFuture;
 use std::sync::mpsc;
-use tokio::sync::oneshot;
+use tsdb::Object;
 use tsdb::types::StreamId;
-use tsdb::{Object, Snapshot};
 
 impl Views for ViewRuntime {
     fn list(&self) -> Vec<ViewInfo> {
@@ -130,31 +126,18 @@ impl Views for ViewRuntime {
         }
     }
 
-    fn ask(
-        &self,
-        db: &str,
-        name: &str,
-        snapshot: &Snapshot,
-    ) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>> {
-        let Some(view) = self.view(db, name) else {
-            let e = QueryError::Conflict(format!("view \"{name}\" has just been dropped"));
-            return Box::pin(std::future::ready(Err(e)));
-        };
-        if let Program::Rows(plan) = &view.program {
-            let (plan, snapshot) = (plan.clone(), snapshot.clone());
-            return Box::pin(
-                async move { read_rows(&plan, &view.stream.0, &snapshot).map_err(exec) },
-            );
-        }
-        let (reply, answer) = oneshot::channel();
-        let snapshot = Box::new(Snap(snapshot.clone()));
-        view.tap.send_read(Message::Read(snapshot, reply));
-        Box::pin(async move {
-            let rows = answer
-                .await
-                .map_err(|_| QueryError::Exec("the view has been dropped".to_string()))??;
-            Ok(vec![rows])
-        })
+    fn reader(&self, db: &str, name: &str, read: &ViewRead) -> Result<ViewReader, QueryError> {
+        let view = self.view(db, name).ok_or_else(|| {
+            QueryError::Conflict(format!("view \"{name}\" has just been dropped"))
+        })?;
+        let (request, answer) = Request::new(&view.program, read)?;
+        Ok(Box::new(move |snapshot| {
+            view.tap.send_read(snapshot, request);
+            Box::pin(async move {
+                let gone = |_| QueryError::Conflict("the view has been dropped".to_string());
+                answer.await.map_err(gone)?
+            })
+        }))
     }
 }
 

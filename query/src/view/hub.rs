@@ -1,13 +1,14 @@
 //! Hands commits to views. Runs on the commit thread: it pushes to queues and does no work.
 
 use super::ViewConfig;
-use super::worker::Message;
+use super::reading::Request;
+use super::worker::{Message, Snap};
 use crossbeam::channel::Sender;
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use tsdb::types::StreamId;
-use tsdb::{Commit, CommitObserver};
+use tsdb::{Commit, CommitObserver, Snapshot};
 
 /// One view's entrance.
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub(super) struct Tap {
     config: ViewConfig,
     sender: Sender<Message>,
     /// Reads of a view that lags pass those that wait.
-    urgent: Sender<Message>,
+    urgent: Sender<Request>,
     queued: AtomicU64,
     /// Commits have been left out: the state is of no use until it is rebuilt.
     pub overrun: AtomicBool,
@@ -33,7 +34,7 @@ impl Tap {
         stream: StreamId,
         config: ViewConfig,
         sender: Sender<Message>,
-        urgent: Sender<Message>,
+        urgent: Sender<Request>,
         wall_ns: i64,
     ) -> Self {
         Self {
@@ -59,17 +60,16 @@ impl Tap {
         }
     }
 
-    /// Sends a read, ahead of the queue if the view lags.
-    pub fn send_read(&self, message: Message) {
-        let lagging = self.lagging.load(Ordering::Relaxed);
-        let _ = if lagging {
-            let sent = self.urgent.send(message);
-            // Wakes a worker that waits on its queue.
-            let _ = self.sender.send(Message::Nothing);
-            sent
-        } else {
-            self.sender.send(message)
-        };
+    /// Sends a read, ahead of the queue if the view lags. When the worker has ended the request is dropped, which tells
+    /// whoever asked.
+    pub fn send_read(&self, snapshot: &Snapshot, request: Request) {
+        if !self.lagging.load(Ordering::Relaxed) {
+            let snapshot = Box::new(Snap(snapshot.clone()));
+            return self.send(Message::Read(snapshot, request));
+        }
+        let _ = self.urgent.send(request);
+        // Wakes a worker that waits on its queue.
+        self.send(Message::Nothing);
     }
 
     /// The worker has taken these commits.
@@ -98,6 +98,8 @@ impl Tap {
         if self.queued.fetch_add(bytes, Ordering::Relaxed) + bytes > self.config.queue_bytes {
             self.queued.fetch_sub(bytes, Ordering::Relaxed);
             self.overrun.store(true, Ordering::Release);
+            // Reads are answered with the rows there are until the view has caught up.
+            self.lagging.store(true, Ordering::Relaxed);
             self.send(Message::Nothing);
             return;
         }

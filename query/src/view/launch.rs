@@ -4,7 +4,7 @@ use super::ViewConfig;
 use super::checkpoint::Checkpoint;
 use super::definition::{Definition, fnv};
 use super::hub::Tap;
-use super::runtime::{Broken, KIND, StreamRef, View, ViewRuntime, exec};
+use super::runtime::{Broken, KIND, View, ViewRuntime, exec};
 use super::saving::Saving;
 use super::state::{Program, State};
 use super::worker::{Message, Snap, Status, Worker};
@@ -15,6 +15,7 @@ use crate::stream::StreamError;
 use crossbeam::channel::unbounded;
 use parking_lot::Mutex;
 use query_lang::ast::StatementKind;
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
@@ -188,6 +189,7 @@ impl ViewRuntime {
             state,
             status: status.clone(),
             queue,
+            backlog: VecDeque::new(),
             urgent,
             saving: launch.durable.then_some(saving),
             lsn,
@@ -199,6 +201,7 @@ impl ViewRuntime {
             behind_since: None,
             repairing: false,
             stale: false,
+            built: found,
             writer: None,
         };
         let thread = std::thread::Builder::new()
@@ -211,7 +214,6 @@ impl ViewRuntime {
             name: launch.name.to_string(),
             query: Arc::new(launch.query),
             program,
-            stream: StreamRef(stream),
             definition: launch.definition.clone(),
             tap,
             status,

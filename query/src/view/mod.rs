@@ -2,8 +2,8 @@
 //!
 //! The map: [`runtime`] keeps all views; [`launch`] restores them and starts their workers; [`catalog`] creates, reads and drops them;
 //! [`sharing`] lets queries subscribe; [`hub`] hands each commit to the views over its streams;
-//! [`worker`] is the thread of one view and owns its state, [`emit`] its part that deals with subscribers, [`saving`] the
-//! one that writes checkpoints; [`state`] is what a view computes; [`subscription`] carries changes to whoever
+//! [`worker`] is the thread of one view and owns its state, [`emit`] its part that deals with subscribers,
+//! [`reading`] the one that answers reads, [`saving`] the one that writes checkpoints; [`state`] is what a view computes; [`subscription`] carries changes to whoever
 //! subscribed; [`checkpoint`] and [`definition`] are the two durable forms.
 //!
 //! What must hold: whatever is sent to a worker is sent under the engine's apply lock, so a read, a repair or a new
@@ -16,6 +16,7 @@ mod definition;
 mod emit;
 mod hub;
 mod launch;
+mod reading;
 mod runtime;
 mod saving;
 mod sharing;

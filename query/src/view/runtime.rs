@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use tsdb::{Engine, Stream};
+use tsdb::Engine;
 
 /// The kind of views in the catalog.
 pub(super) const KIND: &str = "view";
@@ -43,21 +43,12 @@ pub(super) struct View {
     pub(super) name: String,
     pub(super) query: Arc<ContinuousQuery>,
     pub(super) program: Program,
-    pub(super) stream: StreamRef,
     pub(super) definition: Definition,
     pub(super) tap: Arc<Tap>,
     pub(super) status: Arc<Status>,
     pub(super) thread: Mutex<Option<JoinHandle<()>>>,
     /// Subscriptions, of a query that lives only as long as they do.
     pub(super) leases: Mutex<usize>,
-}
-
-pub(super) struct StreamRef(pub Arc<Stream>);
-
-impl std::fmt::Debug for StreamRef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0.name)
-    }
 }
 
 #[derive(Default)]
@@ -98,6 +89,7 @@ impl Broken {
             lsn: 0,
             rows: 0,
             watermark: None,
+            pending: Vec::new(),
         }
     }
 }
@@ -240,6 +232,7 @@ impl View {
             lsn: status.lsn.load(Ordering::Acquire),
             rows: status.groups.load(Ordering::Relaxed),
             watermark: Some(status.watermark.load(Ordering::Relaxed)).filter(|w| *w != i64::MIN),
+            pending: status.pending.lock().clone(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::checkpoint::Checkpoint;
 use crate::bind::windowed::ContinuousQuery;
 use crate::stream::watermark::{MAX_AHEAD_NS, Watermark};
-use crate::stream::{Changes, Operator, Plan, RowBlock, RowPlan, StreamError};
+use crate::stream::{Changes, Operator, Plan, Read, Repair, RowBlock, RowPlan, StreamError};
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -82,29 +82,64 @@ impl State {
         self.operator.as_ref().map_or_else(Vec::new, Operator::save)
     }
 
+    /// What it is a state of.
+    pub fn origin(&self) -> (Arc<Stream>, Program) {
+        (self.stream.clone(), self.program.clone())
+    }
+
     pub fn operator(&self) -> Option<&Operator> {
         self.operator.as_ref()
     }
 
-    /// Starts anew from all rows of a snapshot taken at `wall_ns`.
-    pub fn rebuild(&mut self, snapshot: &Snapshot, wall_ns: i64) -> Result<(), StreamError> {
-        let stream = self.stream.clone();
-        let mut state = State::new(stream.clone(), self.program.clone());
-        if let Program::Aggregate(plan) = &self.program {
-            let plan = plan.clone();
-            if let Some(operator) = &mut state.operator {
-                scan(snapshot, &stream, None, plan.columns(), &mut |block| {
-                    operator.apply(&block, stream.as_ref())
-                })?;
+    /// The state that all rows of a snapshot taken at `wall_ns` make. Calls `between` again and again meanwhile.
+    pub fn of_history(
+        stream: &Arc<Stream>,
+        program: &Program,
+        snapshot: &Snapshot,
+        wall_ns: i64,
+        between: &mut dyn FnMut(),
+    ) -> Result<State, StreamError> {
+        let mut state = State::new(stream.clone(), program.clone());
+        // The commit times of old rows are not kept: a row counts as one committed now.
+        let limit = wall_ns.saturating_add(MAX_AHEAD_NS);
+        let bounds = snapshot.time_bounds(stream.id);
+        let ahead = bounds.is_some_and(|b| b.1 > limit);
+        let mut newest = bounds.map(|b| b.1).filter(|_| !ahead);
+        let columns = match program {
+            Program::Aggregate(plan) => plan.columns(),
+            // Only times are read, and only if need be.
+            Program::Rows(_) => &[],
+        };
+        for range in slices(bounds, state.freezes(), stream.options.partition_ns) {
+            if state.operator.is_none() && !ahead {
+                break;
+            }
+            let operator = &mut state.operator;
+            scan(snapshot, stream, range, columns, &mut |block| {
+                between();
+                let times = block.time().iter().copied();
+                newest = newest.max(times.filter(|t| *t <= limit).max());
+                match operator {
+                    Some(operator) => operator.apply(&block, stream.as_ref()),
+                    None => Ok(()),
+                }
+            })?;
+            // What the slices so far close for good need not wait for the others.
+            let disorder = stream.options.disorder_ns;
+            state.watermark = Watermark::of_history(disorder, newest, wall_ns);
+            if let Some(range) = range {
+                state.freeze(range.end);
             }
         }
-        // The commit times of old rows are not kept: a row from the future counts as one from now.
-        let limit = wall_ns.saturating_add(MAX_AHEAD_NS);
-        let newest = snapshot.time_bounds(stream.id).map(|b| b.1);
-        let newest = newest.map(|t| if t > limit { wall_ns } else { t });
-        state.watermark = Watermark::of_history(stream.options.disorder_ns, newest, wall_ns);
-        *self = state;
-        Ok(())
+        let disorder = stream.options.disorder_ns;
+        state.watermark = Watermark::of_history(disorder, newest, wall_ns);
+        state.freeze(i64::MAX);
+        Ok(state)
+    }
+
+    /// Whether there is anything that can be dropped while history is read.
+    fn freezes(&self) -> bool {
+        self.operator.as_ref().is_some_and(Operator::freezes)
     }
 
     /// Takes in a commit.
@@ -131,16 +166,17 @@ impl State {
         if commit.tick {
             self.watermark.tick(commit.wall_ns);
         }
-        self.freeze();
+        self.freeze(i64::MAX);
         Ok(())
     }
 
-    /// Drops what no row within the lateness can change any more.
-    fn freeze(&mut self) {
+    /// Drops what no row within the lateness can change any more, of windows that end at `until` at the latest.
+    fn freeze(&mut self, until: i64) {
         if let (Some(operator), Program::Aggregate(plan)) = (&mut self.operator, &self.program) {
             let lateness = self.stream.options.lateness_ns;
             let behind = plan.query().grace.saturating_add(lateness);
-            operator.freeze(self.watermark.at().saturating_sub(behind));
+            let horizon = self.watermark.at().saturating_sub(behind);
+            operator.freeze(horizon.min(until));
         }
     }
 
@@ -149,29 +185,54 @@ impl State {
         self.operator.as_ref().is_some_and(Operator::needs_repair)
     }
 
-    /// Brings those windows right, from a snapshot at exactly the state's LSN.
-    pub fn repair(&mut self, snapshot: &Snapshot) -> Result<(), StreamError> {
-        let Some(operator) = &mut self.operator else {
-            return Ok(());
-        };
-        if let Some(mut repair) = operator.repair() {
-            let plan = repair.plan().clone();
-            for range in repair.ranges().to_vec() {
-                let tags = self.stream.clone();
-                scan(
-                    snapshot,
-                    &self.stream,
-                    Some(range),
-                    plan.columns(),
-                    &mut |block| repair.apply(&block, tags.as_ref()),
-                )?;
-            }
-            operator.finish_repair(&repair);
-        }
-        Ok(())
+    /// Ranges of event time whose windows are not right.
+    pub fn pending(&self) -> Vec<(i64, i64)> {
+        self.operator
+            .as_ref()
+            .map_or_else(Vec::new, Operator::pending_ranges)
     }
 
-    /// All rows. A view without state has none of its own: see [`read_rows`].
+    /// What those windows should be, from a snapshot at exactly the state's LSN; to be given to
+    /// [`State::finish_repair`]. Calls `between` again and again meanwhile.
+    pub fn repair(
+        &self,
+        snapshot: &Snapshot,
+        between: &mut dyn FnMut(),
+    ) -> Result<Option<Repair>, StreamError> {
+        let Some(mut repair) = self.operator.as_ref().and_then(Operator::repair) else {
+            return Ok(None);
+        };
+        let plan = repair.plan().clone();
+        for range in repair.ranges().to_vec() {
+            let (stream, range) = (self.stream.as_ref(), Some(range));
+            scan(snapshot, stream, range, plan.columns(), &mut |block| {
+                between();
+                repair.apply(&block, stream)
+            })?;
+        }
+        Ok(Some(repair))
+    }
+
+    /// Brings windows right.
+    pub fn finish_repair(&mut self, repair: &Repair) {
+        if let Some(operator) = &mut self.operator {
+            operator.finish_repair(repair);
+        }
+    }
+
+    /// Hands what is read to `sink` until it breaks. A view without state has no rows of its own.
+    pub fn read(
+        &self,
+        read: &Read,
+        sink: &mut dyn FnMut(RecordBatch) -> ControlFlow<()>,
+    ) -> Result<(), StreamError> {
+        match &self.operator {
+            Some(operator) => operator.read(read, sink),
+            None => Ok(()),
+        }
+    }
+
+    /// All rows. A view without state has none of its own.
     pub fn rows(&self) -> Result<RecordBatch, StreamError> {
         match &self.operator {
             Some(operator) => operator.rows(),
@@ -209,7 +270,7 @@ impl State {
         match &mut self.operator {
             Some(operator) => {
                 let changes = operator.take_changes()?;
-                self.freeze();
+                self.freeze(i64::MAX);
                 Ok(changes)
             }
             None => {
@@ -263,19 +324,49 @@ fn scan(
     failed.map_or(Ok(()), Err)
 }
 
-/// The rows of a view without state: its query over a snapshot.
-pub(super) fn read_rows(
-    plan: &RowPlan,
-    stream: &Stream,
-    snapshot: &Snapshot,
-) -> Result<Vec<RecordBatch>, StreamError> {
-    let mut out = Vec::new();
-    scan(snapshot, stream, None, plan.columns(), &mut |block| {
-        let rows = plan.apply(&block, stream)?;
-        if rows.num_rows() > 0 {
-            out.push(rows);
+/// Ranges of time, in order, that hold all rows together: one without bounds, or partitions, or more of them at once
+/// where there are many.
+fn slices(bounds: Option<(i64, i64)>, wanted: bool, partition: i64) -> Vec<Option<TimeRange>> {
+    const AT_MOST: i64 = 256;
+    let Some((first, last)) = bounds.filter(|_| wanted) else {
+        return vec![None];
+    };
+    let partition = partition.max(1);
+    let partitions = (last.saturating_sub(first) / partition).max(1);
+    let step = partition.saturating_mul((partitions / AT_MOST).saturating_add(1));
+    let mut slices = Vec::new();
+    let mut start = first.div_euclid(step).saturating_mul(step).min(first);
+    loop {
+        let end = start.saturating_add(step);
+        slices.push(Some(TimeRange { start, end }));
+        if end > last || end == i64::MAX {
+            return slices;
         }
-        Ok(())
-    })?;
-    Ok(out)
+        start = end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_hold_every_time_once() {
+        for (bounds, partition) in [
+            ((-5, 25), 10),
+            ((0, 0), 10),
+            ((0, 10_000), 10),
+            ((i64::MIN, i64::MAX - 1), 1 << 40),
+        ] {
+            let ranges: Vec<TimeRange> = slices(Some(bounds), true, partition)
+                .into_iter()
+                .flatten()
+                .collect();
+            assert!(ranges.len() <= 520, "{}", ranges.len());
+            assert!(ranges[0].contains(bounds.0) && ranges[ranges.len() - 1].contains(bounds.1));
+            assert!(ranges.windows(2).all(|w| w[0].end == w[1].start));
+        }
+        assert_eq!(slices(None, true, 1), [None]);
+        assert_eq!(slices(Some((0, 99)), false, 1), [None]);
+    }
 }

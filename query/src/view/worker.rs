@@ -1,20 +1,20 @@
 //! The thread of one view: takes messages in order, owns the state, sends frames.
 
 use super::hub::{Tap, size};
+use super::reading::{Request, stopped_error};
 use super::saving::Saving;
 use super::state::State;
 use super::subscription::Outbox;
-use crate::error::QueryError;
 use crate::stream::StreamError;
 use arrow::record_batch::RecordBatch;
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
 use tsdb::types::Lsn;
 use tsdb::{Commit, Engine, Snapshot};
 
@@ -23,10 +23,7 @@ const EMIT_EVERY: Duration = Duration::from_millis(1);
 /// A view this far behind ..
 const LAG_NS: i64 = 1_000_000_000;
 /// .. for this long is lagging.
-const LAG_FOR: Duration = Duration::from_secs(10);
-
-/// The answer to a read.
-pub(super) type Answer = Result<RecordBatch, QueryError>;
+const LAG_FOR_NS: u64 = 10_000_000_000;
 
 /// What a worker is told, in order. All but `Nothing`, `Resync` and `Unsubscribe` are sent under the apply lock.
 #[derive(Debug)]
@@ -35,8 +32,8 @@ pub(super) enum Message {
     Commit(Arc<Commit>),
     /// Start anew from a snapshot; the time is the wall clock's.
     Rebuild(Box<Snap>, i64),
-    /// Read the rows at the snapshot, which is at the state's LSN.
-    Read(Box<Snap>, oneshot::Sender<Answer>),
+    /// Read rows at the snapshot, which is at the state's LSN.
+    Read(Box<Snap>, Request),
     /// Repair from the snapshot, which is at the state's LSN.
     Repair(Box<Snap>),
     /// Send frames from the snapshot on, which is at the state's LSN; with `true`, only windows that closed.
@@ -73,6 +70,8 @@ pub(super) struct Status {
     pub watermark: AtomicI64,
     pub lag_ns: AtomicI64,
     pub stopped: Mutex<Option<String>>,
+    /// As of the last time when a repair was asked for.
+    pub pending: Mutex<Vec<(i64, i64)>>,
     /// Told once the state has caught up for the first time.
     pub ready: Mutex<Option<std::sync::mpsc::Sender<Result<(), StreamError>>>>,
 }
@@ -83,15 +82,21 @@ pub(super) struct Worker {
     pub state: State,
     pub status: Arc<Status>,
     pub queue: Receiver<Message>,
-    pub urgent: Receiver<Message>,
+    /// What was taken from the queue ahead of its turn, to find the reads in it.
+    pub backlog: VecDeque<Message>,
+    pub urgent: Receiver<Request>,
     pub saving: Option<Saving>,
     pub lsn: Lsn,
     pub subscribers: Vec<(Arc<Outbox>, bool)>,
     pub emitted: Lsn,
     pub dirty: bool,
     pub last_emit: Instant,
-    pub cache: Option<RecordBatch>,
-    pub behind_since: Option<Instant>,
+    /// The whole answer at this commit, if it was asked for.
+    pub cache: Option<Vec<RecordBatch>>,
+    /// Monotonic time, in nanoseconds.
+    pub behind_since: Option<u64>,
+    /// There is a state, be it an old one.
+    pub built: bool,
     pub repairing: bool,
     /// Commits have been left out: the state is not that of its place in the queue until it is rebuilt.
     pub stale: bool,
@@ -102,20 +107,18 @@ impl Worker {
     /// Runs until told to stop.
     pub fn run(mut self) {
         loop {
-            while let Ok(Message::Read(_, reply)) = self.urgent.try_recv() {
-                // Out of turn: the rows as they are, whatever commits wait.
-                let _ = reply.send(self.read());
-            }
+            let answered = catch_unwind(AssertUnwindSafe(|| self.read_urgent()));
+            self.judge(answered.map(Ok));
             let waits = self.dirty && !self.subscribers.is_empty();
-            let message = if waits {
-                match self.queue.try_recv() {
-                    Ok(message) => Some(message),
-                    Err(_) => {
-                        // Idle: what changed goes out at once.
-                        self.emit_guarded();
-                        None
-                    }
+            let message = if let Some(message) = self.backlog.pop_front() {
+                Some(message)
+            } else if waits {
+                let message = self.queue.try_recv().ok();
+                if message.is_none() {
+                    // Idle: what changed goes out at once.
+                    self.emit_guarded();
                 }
+                message
             } else {
                 match self.queue.recv_timeout(Duration::from_secs(1)) {
                     Ok(message) => Some(message),
@@ -139,7 +142,8 @@ impl Worker {
             {
                 self.emit_guarded();
             }
-            if self.tap.overrun.load(Ordering::Relaxed) && self.queue.is_empty() {
+            let idle = self.queue.is_empty() && self.backlog.is_empty();
+            if self.tap.overrun.load(Ordering::Relaxed) && idle {
                 self.ask_rebuild();
             }
         }
@@ -186,12 +190,7 @@ impl Worker {
     fn refuse(&mut self, message: Message, reason: &str) {
         match message {
             Message::Commit(commit) => self.tap.taken(size(&commit)),
-            Message::Read(_, reply) => {
-                // Whoever asked may be gone.
-                let _ = reply.send(Err(QueryError::Exec(format!(
-                    "the view has stopped: {reason}"
-                ))));
-            }
+            Message::Read(_, request) => request.refuse(stopped_error(reason)),
             Message::Subscribe(outbox, ..) => outbox.close(reason),
             _ => {}
         }
@@ -201,32 +200,17 @@ impl Worker {
         self.stale |= self.tap.overrun.load(Ordering::Acquire);
         match message {
             Message::Commit(commit) => self.commit(&commit)?,
-            Message::Rebuild(snapshot, wall_ns) => {
-                self.state.rebuild(&snapshot.0, wall_ns)?;
-                self.stale = false;
-                self.reach(snapshot.0.lsn());
-                self.tell_ready();
-                self.resubscribe();
-                if let Some(saving) = &self.saving {
-                    self.engine.hold_wal(&saving.owner, Some(self.lsn));
-                }
-                self.checkpoint(self.lsn);
-            }
-            Message::Read(snapshot, reply) => {
-                self.come_to(&snapshot)?;
-                let _ = reply.send(self.read());
-            }
-            Message::Repair(snapshot) => {
-                self.repairing = false;
-                if !self.stale {
-                    self.state.repair(&snapshot.0)?;
-                    self.changed();
-                }
-            }
-            Message::Subscribe(outbox, finals, snapshot) => {
-                self.come_to(&snapshot)?;
-                self.subscribe(outbox, finals);
-            }
+            Message::Rebuild(snapshot, wall_ns) => self.rebuild(&snapshot, wall_ns)?,
+            Message::Read(snapshot, request) => self.read(&snapshot, request),
+            Message::Repair(snapshot) => match self.come_to(&snapshot) {
+                Ok(()) => self.repairing = false,
+                // The rows are not right yet; whoever reads them tries again.
+                Err(error) => tracing::error!(%error, "a view's windows can't be repaired"),
+            },
+            Message::Subscribe(outbox, finals, snapshot) => match self.come_to(&snapshot) {
+                Ok(()) => self.subscribe(outbox, finals),
+                Err(e) => outbox.close(&e.to_string()),
+            },
             Message::Resync(outbox) => self.resync(&outbox),
             Message::Unsubscribe(outbox) => {
                 self.subscribers.retain(|s| !Arc::ptr_eq(&s.0, &outbox));
@@ -244,6 +228,7 @@ impl Worker {
         }
         if self.state.needs_repair() && !self.repairing && !self.stale {
             self.repairing = true;
+            *self.status.pending.lock() = self.state.pending();
             let tap = self.tap.clone();
             self.engine
                 .barrier(|s| tap.send(Message::Repair(Box::new(Snap(s.clone())))));
@@ -252,16 +237,39 @@ impl Worker {
     }
 
     /// Makes the state right at a snapshot's LSN, which it has reached unless commits were left out.
-    fn come_to(&mut self, snapshot: &Snap) -> Result<(), StreamError> {
+    pub(super) fn come_to(&mut self, snapshot: &Snap) -> Result<(), StreamError> {
         if self.stale {
             return Ok(());
         }
         if self.state.needs_repair() {
-            self.state.repair(&snapshot.0)?;
+            let repair = self.state.repair(&snapshot.0, &mut || self.read_urgent())?;
+            if let Some(repair) = repair {
+                self.state.finish_repair(&repair);
+            }
+            self.status.pending.lock().clear();
             self.changed();
         }
         self.lsn = self.lsn.max(snapshot.0.lsn());
         self.status.lsn.store(self.lsn.0, Ordering::Release);
+        Ok(())
+    }
+
+    /// Starts anew from all rows of a snapshot. Until that is done reads are answered from the state there was.
+    fn rebuild(&mut self, snapshot: &Snap, wall_ns: i64) -> Result<(), StreamError> {
+        let (stream, program) = self.state.origin();
+        let mut between = || self.read_urgent();
+        self.state = State::of_history(&stream, &program, &snapshot.0, wall_ns, &mut between)?;
+        self.built = true;
+        self.stale = false;
+        self.not_behind();
+        self.reach(snapshot.0.lsn());
+        self.status.pending.lock().clear();
+        self.tell_ready();
+        self.resubscribe();
+        if let Some(saving) = &self.saving {
+            self.engine.hold_wal(&saving.owner, Some(self.lsn));
+        }
+        self.checkpoint(self.lsn);
         Ok(())
     }
 
@@ -281,15 +289,29 @@ impl Worker {
         let lag = self.engine.clock().wall_ns().saturating_sub(commit.wall_ns);
         self.status.lag_ns.store(lag.max(0), Ordering::Relaxed);
         if lag > LAG_NS {
-            let since = *self.behind_since.get_or_insert_with(Instant::now);
-            if since.elapsed() >= LAG_FOR {
-                self.tap.lagging.store(true, Ordering::Relaxed);
+            let now = self.engine.clock().monotonic_ns();
+            let since = *self.behind_since.get_or_insert(now);
+            if now.saturating_sub(since) >= LAG_FOR_NS {
+                self.lag();
             }
         } else {
             self.not_behind();
         }
         self.reach(commit.lsn);
         Ok(())
+    }
+
+    /// From now on reads don't wait, nor do those that wait already.
+    fn lag(&mut self) {
+        if self.tap.lagging.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        while let Ok(message) = self.queue.try_recv() {
+            match message {
+                Message::Read(_, request) => self.read_now(request),
+                other => self.backlog.push_back(other),
+            }
+        }
     }
 
     fn not_behind(&mut self) {
@@ -313,21 +335,9 @@ impl Worker {
         }
     }
 
-    fn changed(&mut self) {
+    pub(super) fn changed(&mut self) {
         self.cache = None;
         self.dirty = true;
-    }
-
-    fn read(&mut self) -> Answer {
-        if let Some(rows) = &self.cache {
-            return Ok(rows.clone());
-        }
-        let rows = self
-            .state
-            .rows()
-            .map_err(|e| QueryError::Exec(e.to_string()))?;
-        self.cache = Some(rows.clone());
-        Ok(rows)
     }
 
     /// Lets go of the state and asks for a new start, because commits were left out.
@@ -353,8 +363,14 @@ impl Worker {
         }
         self.join_writer();
         self.cut(reason);
+        while let Some(message) = self.backlog.pop_front() {
+            self.refuse(message, reason);
+        }
         while let Ok(message) = self.queue.try_recv() {
             self.refuse(message, reason);
+        }
+        while let Ok(request) = self.urgent.try_recv() {
+            request.refuse(stopped_error(reason));
         }
     }
 }

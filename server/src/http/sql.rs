@@ -154,6 +154,7 @@ async fn run(app: &Arc<App>, text: &str, asked: Asked) -> Result<Response, ApiEr
             rows,
             lsn,
             notices,
+            ..
         } => {
             let writer =
                 Writer::new(asked.wanted.form(), asked.epoch, &schema).map_err(internal)?;

@@ -261,6 +261,25 @@ impl Accumulator {
         matches!(self.slots, Slots::Lists(_) | Slots::Ends(_))
     }
 
+    /// Whether a result may be of any length.
+    pub fn is_bulky(&self) -> bool {
+        matches!(
+            self.slots,
+            Slots::Lists(_) | Slots::Values(_) | Slots::Ends(_)
+        )
+    }
+
+    /// Bytes of a result that may be of any length, near enough.
+    pub fn bulk(&self, at: u32) -> usize {
+        let at = at as usize;
+        match &self.slots {
+            Slots::Lists(v) => v[at].values().map(|v| 8 + v.heap()).sum(),
+            Slots::Values(v) => v[at].as_ref().map_or(0, Value::heap),
+            Slots::Ends(v) => v[at].as_ref().map_or(0, |e| e.value.heap()),
+            _ => 0,
+        }
+    }
+
     /// Leaves only the result of a heavy state.
     pub fn freeze(&mut self, at: u32) {
         match &mut self.slots {

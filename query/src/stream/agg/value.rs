@@ -67,8 +67,16 @@ pub(crate) fn build_array<'a>(
             let mut out = StringBuilder::new();
             for v in values {
                 match v {
-                    // Text enters as UTF-8 and is not cut; a damaged checkpoint is refused when it is read.
-                    Some(Value::Str(s)) => out.append_value(String::from_utf8_lossy(s)),
+                    Some(Value::Str(s)) => {
+                        // The offsets of a column of text are 31 bits.
+                        if out.values_slice().len() + s.len() > i32::MAX as usize {
+                            return Err(StreamError::Unsupported(
+                                "a row's text is longer than 2 GiB".to_string(),
+                            ));
+                        }
+                        // Text enters as UTF-8 and is not cut; a damaged checkpoint is refused when it is read.
+                        out.append_value(String::from_utf8_lossy(s));
+                    }
                     _ => out.append_null(),
                 }
             }

@@ -3,6 +3,7 @@
 mod basics;
 mod checkpoints;
 mod failures;
+mod reads;
 mod subscribers;
 
 use super::{Frame, Subscription, ViewConfig, ViewRuntime};
