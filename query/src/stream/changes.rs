@@ -2,10 +2,10 @@
 
 use super::StreamError;
 use super::agg::NONE;
-use super::groups::{DIRTY, LIVE, PENDING, TIMED};
+use super::groups::{DIRTY, LIVE, PENDING, TIMED, WHOLE};
 use super::operator::{Operator, RowRef};
 use super::session::Sessions;
-use super::window::{Window, Windows};
+use super::window::Window;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::row::{RowConverter, SortField};
@@ -54,30 +54,34 @@ pub(crate) struct Tracker {
     closed: i64,
 }
 
-impl Tracker {
-    /// Notes that the row (or rows) of a group will change.
-    pub fn note(&mut self, row: RowRef, fresh: bool, windows: &Windows) {
-        self.clean = false;
-        self.groups.push(row.group);
-        if windows.is_shared() {
-            windows.windows_of(row.window.start, &mut |window| {
-                if self.merged.insert((row.key, window)) {
-                    self.about.push(RowRef {
+impl Operator {
+    /// Notes that the row (or rows) of a group will change; a fresh one has no row yet.
+    pub(super) fn note(&mut self, row: RowRef, fresh: bool) {
+        let Some(tracker) = &mut self.tracker else {
+            return;
+        };
+        tracker.clean = false;
+        tracker.groups.push(row.group);
+        if !self.plan.windows.is_shared() || self.groups.is(row.group, WHOLE) {
+            if !fresh {
+                tracker.about.push(row);
+            }
+            return;
+        }
+        self.plan
+            .windows
+            .windows_of(row.window.start, &mut |window| {
+                // Windows that are frozen have groups of their own.
+                if window.end > self.frozen_to && tracker.merged.insert((row.key, window)) {
+                    tracker.about.push(RowRef {
                         key: row.key,
                         window,
                         group: NONE,
                     });
                 }
             });
-            return;
-        }
-        if !fresh {
-            self.about.push(row);
-        }
     }
-}
 
-impl Operator {
     /// Starts to follow changes from the state as it is, or stops. With `closing`, windows that close after
     /// `watermark` can be taken with [`Operator::take_closed`].
     pub fn track(&mut self, on: bool, closing: bool, watermark: i64) {
@@ -151,9 +155,7 @@ impl Operator {
             return;
         };
         let mut about = std::mem::take(&mut tracker.about);
-        if self.plan.windows.is_shared() {
-            about.retain(|r| !self.panes_of(r).is_empty());
-        }
+        about.retain(|r| r.group != NONE || !self.panes_of(r).is_empty());
         if about.is_empty() {
             return;
         }
@@ -209,7 +211,7 @@ impl Operator {
                     continue;
                 }
                 self.groups.clear(g, DIRTY);
-                if !shared {
+                if !shared || self.groups.is(g, WHOLE) {
                     changed.push(g);
                 }
             }
@@ -316,7 +318,13 @@ impl Operator {
         let first = from.saturating_sub(self.plan.windows.longest());
         let starts = self.panes.starts.range(first..to).copied();
         if self.plan.windows.is_shared() {
-            return self.shared_rows(&mut { starts }, &inside);
+            let frozen = self.wholes.iter().filter(|(w, _)| inside(**w));
+            let groups = frozen.flat_map(|(_, p)| &p.groups);
+            let groups = groups.filter(|g| !self.is_blank(**g));
+            let mut rows: Vec<RowRef> = groups.map(|g| self.row_of(*g)).collect();
+            let open = |w: Window| inside(w) && w.end > self.frozen_to;
+            rows.extend(self.shared_rows(&mut { starts }, &open));
+            return rows;
         }
         let groups = starts.filter_map(|s| self.panes.get(s));
         groups

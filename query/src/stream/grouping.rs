@@ -4,7 +4,7 @@ use super::agg::NONE;
 use super::block::Tags;
 use super::codec::Writer;
 use super::evaluate::Rows;
-use super::groups::{DIRTY, FRESH, HOLLOW, PENDING};
+use super::groups::{BLANK, DIRTY, FRESH, HOLLOW, PENDING};
 use super::input::Input;
 use super::keys::{encode_row, encode_text};
 use super::operator::{Merges, Operator};
@@ -69,7 +69,8 @@ impl Operator {
         self.group_of.clear();
         let windows = self.plan.windows;
         // An empty range, so that the first row looks its pane up.
-        let (mut start, mut end, mut place) = (0, 0, 0);
+        let (mut start, mut end, mut place) = (0, 0, None);
+        let mut frozen = Vec::new();
         for (i, t) in time.iter().enumerate() {
             let key = self.key_of[i];
             if key == NONE {
@@ -79,11 +80,21 @@ impl Operator {
             if *t < start || *t >= end {
                 start = windows.pane_of(*t);
                 end = windows.pane_end(start);
-                place = self.panes.place(start);
-                if self.freezes {
+                let all;
+                (frozen, all) = self.frozen_windows(start);
+                place = (!all).then(|| self.panes.place(start));
+                if self.freezes && !windows.is_shared() {
                     self.open.insert(start);
                 }
             }
+            if !frozen.is_empty() {
+                self.touch_wholes(key, &frozen);
+            }
+            // A pane that no open window needs is not there: history has the row.
+            let Some(place) = place else {
+                self.group_of.push(NONE);
+                continue;
+            };
             let group = match self.panes.at(place).get(key) {
                 Some(group) => group,
                 None => {
@@ -166,11 +177,8 @@ impl Operator {
         self.groups.set(group, DIRTY);
         if self.tracker.is_some() {
             let row = self.row_of(group);
-            let fresh = self.groups.is(group, FRESH);
-            let windows = self.plan.windows;
-            if let Some(tracker) = &mut self.tracker {
-                tracker.note(row, fresh, &windows);
-            }
+            let fresh = self.groups.is(group, FRESH | BLANK);
+            self.note(row, fresh);
             // The sessions themselves are not at hand here: they are being walked.
             if matches!(self.plan.query().window, WindowSpec::Session { .. }) {
                 self.time_session(row);

@@ -17,13 +17,18 @@ pub(crate) const FRESH: u8 = 16;
 /// A session that waits to be handed out when it closes.
 pub(crate) const TIMED: u8 = 32;
 
+/// A closed window made of panes, on its own: its results are kept and its panes are not. `last` is its end.
+pub(crate) const WHOLE: u8 = 64;
+/// A [`WHOLE`] group without results: it is no row until it is repaired.
+pub(crate) const BLANK: u8 = 128;
+
 /// What is known of each group besides its accumulators.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     pub key: Vec<u32>,
     /// The start of its pane, or a session's first event.
     pub start: Vec<i64>,
-    /// A session's last event; otherwise the same as `start`.
+    /// A session's last event, the end of a [`WHOLE`] window; otherwise the same as `start`.
     pub last: Vec<i64>,
     pub flags: Vec<u8>,
     free: Vec<u32>,
@@ -53,7 +58,7 @@ impl Groups {
         (self.key.len() - 1) as u32
     }
 
-    /// Ends a group whose states have moved to another. Its id stays taken until [`Groups::release`].
+    /// Ends a group whose states are empty. Its id stays taken until [`Groups::release`].
     pub fn retire(&mut self, g: u32) {
         self.flags[g as usize] = 0;
         self.live -= 1;
@@ -104,7 +109,7 @@ pub(crate) struct Pane {
 }
 
 impl Pane {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             slots: Slots::Sparse(HashMap::default()),
             groups: Vec::new(),
@@ -141,7 +146,18 @@ impl Pane {
         }
     }
 
-    fn size(&self) -> usize {
+    /// Takes out the group of a key.
+    pub fn remove(&mut self, key: u32) {
+        let group = match &mut self.slots {
+            Slots::Dense(table) => table
+                .get_mut(key as usize)
+                .map(|g| std::mem::replace(g, VACANT)),
+            Slots::Sparse(map) => map.remove(&key),
+        };
+        self.groups.retain(|g| Some(*g) != group);
+    }
+
+    pub fn size(&self) -> usize {
         let slots = match &self.slots {
             Slots::Sparse(map) => map.capacity() * 9,
             Slots::Dense(table) => table.capacity() * 4,
@@ -155,6 +171,8 @@ impl Pane {
 pub(crate) struct Panes {
     places: HashMap<i64, u32, ahash::RandomState>,
     panes: Vec<Pane>,
+    /// Places of panes that were taken out.
+    free: Vec<u32>,
     pub starts: BTreeSet<i64>,
 }
 
@@ -164,11 +182,21 @@ impl Panes {
         if let Some(i) = self.places.get(&start) {
             return *i as usize;
         }
-        let i = self.panes.len();
-        self.panes.push(Pane::new());
-        self.places.insert(start, i as u32);
+        let i = self.free.pop().unwrap_or_else(|| {
+            self.panes.push(Pane::new());
+            (self.panes.len() - 1) as u32
+        });
+        self.places.insert(start, i);
         self.starts.insert(start);
-        i
+        i as usize
+    }
+
+    /// Takes a pane out.
+    pub fn remove(&mut self, start: i64) -> Option<Pane> {
+        let i = self.places.remove(&start)?;
+        self.starts.remove(&start);
+        self.free.push(i);
+        Some(std::mem::replace(&mut self.panes[i as usize], Pane::new()))
     }
 
     #[inline]

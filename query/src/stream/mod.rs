@@ -6,7 +6,7 @@
 //! The map: [`block`] is what comes in; [`plan`] compiles a bound query; [`evaluate`] runs its expressions over the
 //! rows that count; [`input`] holds their values; [`window`] maps times to panes and panes to windows; [`keys`] and
 //! [`groups`] hand out dense ids; [`grouping`] finds each row's group; [`agg`] holds the accumulators, one slot per group
-//! id; [`operator`] drives them; [`read`] hands out rows that [`narrow`] finds in the form that [`shape`] gives; [`watermark`] says when windows close.
+//! id; [`operator`] drives them, [`freeze`] drops what is over; [`read`] hands out rows that [`narrow`] finds in the form that [`shape`] gives; [`watermark`] says when windows close.
 
 pub mod agg;
 pub mod block;
@@ -15,6 +15,7 @@ mod codec;
 mod error;
 mod evaluate;
 mod expression;
+mod freeze;
 mod grouping;
 mod groups;
 mod input;

@@ -9,7 +9,7 @@ use super::agg::{Accumulator, SeriesOrder};
 use super::block::{RowBlock, Tags};
 use super::changes::Tracker;
 use super::evaluate::{Rows, drop_where};
-use super::groups::{FRESH, Groups, HOLLOW, LIVE, Panes};
+use super::groups::{FRESH, Groups, Pane, Panes, WHOLE};
 use super::keys::Keys;
 use super::plan::Plan;
 use super::session::Sessions;
@@ -17,7 +17,7 @@ use super::window::Window;
 use crate::bind::windowed::WindowSpec;
 use hashbrown::HashMap;
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 /// Sizes of an operator's state.
@@ -59,6 +59,10 @@ pub struct Operator {
     /// Why changes are followed no longer.
     pub(crate) lost: Option<StreamError>,
     pub(crate) pending: Vec<u32>,
+    /// Closed windows made of panes, whose panes need no longer be there.
+    pub(crate) wholes: BTreeMap<Window, Pane>,
+    /// All windows made of panes that end here or before are [`Operator::wholes`] or have no row.
+    pub(crate) frozen_to: i64,
     /// Starts of panes with live heavy states; only kept when they are to be frozen.
     pub(crate) open: BTreeSet<i64>,
     /// Sessions by (an earlier) end, to be frozen or closed.
@@ -66,7 +70,7 @@ pub struct Operator {
     pub(crate) freezes: bool,
     ordered: bool,
     pub(crate) rows: u64,
-    retired: Vec<u32>,
+    pub(super) retired: Vec<u32>,
     pub(super) fresh: Vec<u32>,
     pub(super) group_of: Vec<u32>,
     pub(super) key_of: Vec<u32>,
@@ -94,11 +98,11 @@ impl Operator {
             tracker: None,
             lost: None,
             pending: Vec::new(),
+            wholes: BTreeMap::new(),
+            frozen_to: i64::MIN,
             open: BTreeSet::new(),
             timers: BinaryHeap::new(),
-            freezes: plan.is_windowed()
-                && !plan.windows.is_shared()
-                && accumulators.iter().any(Accumulator::is_heavy),
+            freezes: plan.is_windowed() && accumulators.iter().any(Accumulator::is_heavy),
             ordered: accumulators.iter().any(Accumulator::is_ordered),
             accumulators,
             rows: 0,
@@ -174,6 +178,7 @@ impl Operator {
         let g = group as usize;
         let start = self.groups.start[g];
         let end = match self.plan.query().window {
+            _ if self.groups.is(group, WHOLE) => self.groups.last[g],
             WindowSpec::Session { gap } => self.groups.last[g].saturating_add(gap),
             _ => self.plan.windows.pane_end(start),
         };
@@ -228,54 +233,6 @@ impl Operator {
         self.groups.release(&mut self.retired);
     }
 
-    /// Drops the heavy states of windows that ended at or before `horizon`; their results stay. While there are changes
-    /// to tell nothing is dropped: what a row was before and after must be of one kind.
-    pub fn freeze(&mut self, horizon: i64) {
-        if !self.freezes || self.tracker.as_ref().is_some_and(|t| !t.clean) {
-            return;
-        }
-        if let Some(sessions) = &self.sessions {
-            // A row at the very end of a session is part of it.
-            let (gap, horizon) = (sessions.gap(), horizon.saturating_sub(1));
-            while let Some(Reverse((end, group))) = self.timers.peek().copied() {
-                if end > horizon {
-                    break;
-                }
-                self.timers.pop();
-                if !self.groups.is(group, LIVE) {
-                    continue;
-                }
-                let now = self.groups.last[group as usize].saturating_add(gap);
-                if now > horizon {
-                    self.timers.push(Reverse((now, group)));
-                } else {
-                    self.freeze_group(group);
-                }
-            }
-            return;
-        }
-        while let Some(start) = self.open.first().copied() {
-            if self.plan.windows.pane_end(start) > horizon {
-                break;
-            }
-            self.open.pop_first();
-            let groups = self.panes.get(start).map(|p| p.groups.clone());
-            for group in groups.unwrap_or_default() {
-                self.freeze_group(group);
-            }
-        }
-    }
-
-    fn freeze_group(&mut self, group: u32) {
-        if self.groups.is(group, HOLLOW) {
-            return;
-        }
-        self.groups.set(group, HOLLOW);
-        for accumulator in &mut self.accumulators {
-            accumulator.freeze(group);
-        }
-    }
-
     /// Whether there are states that [`Operator::freeze`] drops.
     #[must_use]
     pub fn freezes(&self) -> bool {
@@ -305,6 +262,7 @@ impl Operator {
                 + self.keys.size()
                 + self.groups.size()
                 + self.panes.size()
+                + self.wholes.values().map(Pane::size).sum::<usize>()
                 + self.sessions.as_ref().map_or(0, Sessions::size)
                 + self.by_series.capacity() * 4,
             lists_cut: self.accumulators.iter().map(Accumulator::lists_cut).sum(),

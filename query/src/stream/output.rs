@@ -1,7 +1,7 @@
 //! From groups to rows.
 
 use super::StreamError;
-use super::agg::{Accumulator, NONE};
+use super::agg::NONE;
 use super::groups::FRESH;
 use super::operator::{Operator, RowRef};
 use super::read::Read;
@@ -74,12 +74,17 @@ impl Operator {
 
     /// The columns of group rows (keys, aggregates, window bounds) that a shape needs. Rows that are merged from panes
     /// must have at least one.
-    fn group_rows(&self, rows: &[RowRef], shape: &Shape) -> Result<RecordBatch, StreamError> {
+    pub(super) fn group_rows(
+        &self,
+        rows: &[RowRef],
+        shape: &Shape,
+    ) -> Result<RecordBatch, StreamError> {
         let query = self.plan.query();
         let (keys, aggregates) = (query.keys.len(), query.aggregates.len());
-        let merge = self.plan.windows.is_shared();
+        let slots: Vec<u32> = (0..rows.len() as u32).collect();
+        let merge = rows.iter().any(|r| r.group == NONE);
         let panes: Vec<Vec<u32>> = match merge && shape.needed().iter().any(|i| *i >= keys) {
-            true => rows.iter().map(|r| self.panes_of(r)).collect(),
+            true => rows.iter().map(|r| self.groups_of(r)).collect(),
             false => Vec::new(),
         };
         let groups: Vec<u32> = rows.iter().map(|r| r.group).collect();
@@ -93,7 +98,7 @@ impl Operator {
                 i if i < keys + aggregates => {
                     let accumulator = &self.accumulators[i - keys];
                     match merge {
-                        true => self.merged(accumulator, &panes)?,
+                        true => accumulator.merged(&panes, &self.order).finish(&slots)?,
                         false => accumulator.finish(&groups)?,
                     }
                 }
@@ -117,17 +122,12 @@ impl Operator {
         )?)
     }
 
-    /// The results of rows that are made of several groups each.
-    fn merged(&self, of: &Accumulator, panes: &[Vec<u32>]) -> Result<ArrayRef, StreamError> {
-        let slots: Vec<u32> = (0..panes.len() as u32).collect();
-        let mut merged = of.empty();
-        merged.grow(panes.len());
-        for (slot, panes) in slots.iter().zip(panes) {
-            for group in panes {
-                merged.merge(*slot, of, *group, &self.order);
-            }
+    /// The groups that a row is made of.
+    pub(super) fn groups_of(&self, row: &RowRef) -> Vec<u32> {
+        match row.group {
+            NONE => self.panes_of(row),
+            group => vec![group],
         }
-        merged.finish(&slots)
     }
 
     /// The groups that a merged row is made of. Those of the block being applied have no state yet.

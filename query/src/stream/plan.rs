@@ -34,6 +34,7 @@ pub struct Plan {
     pub(super) read_schema: SchemaRef,
     columns: Vec<ColumnId>,
     shape: Arc<Shape>,
+    condition: Shape,
 }
 
 /// Collects expressions, each once.
@@ -180,6 +181,7 @@ impl Plan {
             .collect::<Option<Vec<_>>>()
             .filter(|k| !k.is_empty());
         let shape = Arc::new(Shape::new(&query)?);
+        let condition = shape.project(&[])?;
         Ok(Plan {
             windows,
             filter,
@@ -192,6 +194,7 @@ impl Plan {
             read_schema,
             columns: columns.into_iter().collect(),
             shape,
+            condition,
             sources,
             query,
         })
@@ -247,6 +250,11 @@ impl Plan {
             // Invariant: `new` has built each once.
             .filter_map(|a| Accumulator::new(a.clone()).ok())
             .collect()
+    }
+
+    /// From group rows to those that `HAVING` keeps, without columns.
+    pub(crate) fn condition(&self) -> &Shape {
+        &self.condition
     }
 
     /// From group rows to the output.

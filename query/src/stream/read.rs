@@ -239,30 +239,37 @@ impl Operator {
         if first <= until {
             for pane in self.panes.starts.range(first..=until) {
                 windows.windows_of(*pane, &mut |w| {
-                    if narrow.admits(w) {
+                    if w.end > self.frozen_to && narrow.admits(w) {
                         there.insert(w);
                     }
                 });
             }
         }
+        let frozen = self.wholes.range(Window::starting(first)..);
+        let frozen = frozen.take_while(|(w, _)| w.start <= until);
+        there.extend(frozen.map(|(w, _)| *w).filter(|w| narrow.admits(*w)));
         for window in there {
-            let panes = windows.panes_of(window);
-            let panes: Vec<&Pane> = panes.filter_map(|start| self.panes.get(start)).collect();
-            let mut keys: Vec<u32> = match wanted {
+            if let Some(pane) = self.wholes.get(&window) {
+                self.walk_pane(pane, wanted, |g| match self.is_blank(g) {
+                    true => ControlFlow::Continue(()),
+                    false => f(self.row_of(g)),
+                })?;
+                continue;
+            }
+            match wanted {
+                Wanted::All => self
+                    .rows_of_window(window)
+                    .into_iter()
+                    .try_for_each(&mut *f)?,
                 Wanted::These(keys) => {
-                    let held = |k: &u32| panes.iter().any(|p| p.get(*k).is_some());
-                    keys.iter().copied().filter(held).collect()
+                    for key in keys {
+                        let (key, group) = (*key, NONE);
+                        let row = RowRef { key, window, group };
+                        if !self.panes_of(&row).is_empty() {
+                            f(row)?;
+                        }
+                    }
                 }
-                Wanted::All => {
-                    let groups = panes.iter().flat_map(|p| &p.groups);
-                    groups.map(|g| self.groups.key[*g as usize]).collect()
-                }
-            };
-            keys.sort_unstable();
-            keys.dedup();
-            for key in keys {
-                let group = NONE;
-                f(RowRef { key, window, group })?;
             }
         }
         ControlFlow::Continue(())
@@ -275,10 +282,7 @@ impl Operator {
         if bulky.peek().is_none() {
             return 0;
         }
-        let groups = match row.group {
-            NONE => self.panes_of(row),
-            group => vec![group],
-        };
+        let groups = self.groups_of(row);
         bulky
             .map(|a| groups.iter().map(|g| a.bulk(*g)).sum::<usize>())
             .sum()

@@ -2,7 +2,7 @@
 
 use super::StreamError;
 use super::block::{RowBlock, Tags};
-use super::groups::{DIRTY, HOLLOW, LIVE, PENDING};
+use super::groups::{DIRTY, HOLLOW, LIVE, PENDING, WHOLE};
 use super::operator::Operator;
 use super::plan::Plan;
 use std::cmp::Reverse;
@@ -56,6 +56,7 @@ impl Operator {
             .map(|g| {
                 let start = self.groups.start[*g as usize];
                 let end = match self.sessions {
+                    _ if self.groups.is(*g, WHOLE) => self.groups.last[*g as usize],
                     Some(_) => self.groups.last[*g as usize].saturating_add(1),
                     None => self.plan.windows.pane_end(start),
                 };
@@ -84,51 +85,49 @@ impl Operator {
     /// Takes over what a repair recomputed.
     pub fn finish_repair(&mut self, repair: &Repair) {
         let scratch = &repair.scratch;
-        let pending = std::mem::take(&mut self.pending);
-        let mut found = Vec::new();
-        for group in pending {
-            if !self.groups.is(group, LIVE) || !self.groups.is(group, PENDING) {
-                continue;
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.retain(|g| self.groups.is(*g, LIVE) && self.groups.is(*g, PENDING));
+        for group in &pending {
+            // Whoever follows changes since the row was marked has been shown the row as it is.
+            if !self.groups.is(*group, DIRTY) {
+                self.groups.set(*group, DIRTY);
+                self.note(self.row_of(*group), self.is_blank(*group));
             }
-            let start = self.groups.start[group as usize];
-            let from = scratch
-                .keys
-                .find(self.keys.get(self.groups.key[group as usize]))
-                .and_then(|key| match &scratch.sessions {
-                    Some(sessions) => sessions.at(&scratch.groups, key, start),
-                    None => scratch.panes.get(start)?.get(key),
-                });
-            // Without rows in history (retention has taken them) what is left stays as it is.
-            self.groups.clear(group, PENDING);
-            if let Some(from) = from {
-                found.push((group, from));
-                if !self.groups.is(group, DIRTY) {
-                    self.groups.set(group, DIRTY);
-                    let (row, windows) = (self.row_of(group), self.plan.windows);
-                    if let Some(tracker) = &mut self.tracker {
-                        tracker.note(row, false, &windows);
-                    }
-                }
-            }
+            self.groups.clear(*group, PENDING);
         }
         self.capture();
         // Rows of series that the operator has not met since it was loaded come with the repair.
         self.order.learn_from(&scratch.order);
-        for (group, from) in found {
-            for (accumulator, fresh) in self.accumulators.iter_mut().zip(&scratch.accumulators) {
-                accumulator.reset(group);
-                accumulator.merge(group, fresh, from, &self.order);
-            }
-            self.groups.clear(group, HOLLOW);
-            if !self.freezes {
-                continue;
-            }
-            if self.sessions.is_some() {
-                let end = self.row_of(group).window.end;
-                self.timers.push(Reverse((end, group)));
+        for group in pending {
+            if self.groups.is(group, WHOLE) {
+                self.fill_whole(group, scratch);
             } else {
-                self.open.insert(self.groups.start[group as usize]);
+                self.fill(group, scratch);
             }
+        }
+    }
+
+    /// Gives a group what was recomputed. Without rows in history (retention has taken them) what is left stays.
+    fn fill(&mut self, group: u32, scratch: &Operator) {
+        let start = self.groups.start[group as usize];
+        let key = scratch
+            .keys
+            .find(self.keys.get(self.groups.key[group as usize]));
+        let from = key.and_then(|key| match &scratch.sessions {
+            Some(sessions) => sessions.at(&scratch.groups, key, start),
+            None => scratch.panes.get(start)?.get(key),
+        });
+        let Some(from) = from else { return };
+        for (accumulator, fresh) in self.accumulators.iter_mut().zip(&scratch.accumulators) {
+            accumulator.reset(group);
+            accumulator.merge(group, fresh, from, &self.order);
+        }
+        self.groups.clear(group, HOLLOW);
+        if self.sessions.is_some() {
+            let end = self.row_of(group).window.end;
+            self.timers.push(Reverse((end, group)));
+        } else {
+            self.open.insert(start);
         }
     }
 }

@@ -3,12 +3,16 @@
 use super::StreamError;
 use super::block::Tags;
 use super::codec::{Reader, Writer};
-use super::groups::{Groups, HOLLOW, PENDING, Panes};
+use super::groups::{BLANK, Groups, HOLLOW, PENDING, Pane, Panes, WHOLE};
 use super::keys::Keys;
 use super::operator::Operator;
 use super::plan::Plan;
+use super::window::Window;
 use std::cmp::Reverse;
 use std::sync::Arc;
+
+/// What is saved of a group's flags.
+const SAVED: u8 = HOLLOW | PENDING | WHOLE | BLANK;
 
 impl Operator {
     /// The whole state. It holds nothing of the query: the reader must know that it is the same one.
@@ -16,6 +20,7 @@ impl Operator {
     pub fn save(&self) -> Vec<u8> {
         let mut out = Writer::default();
         out.u64(self.rows);
+        out.i64(self.frozen_to);
         self.keys.encode(&mut out);
         let live: Vec<u32> = self.groups.live_ids().collect();
         out.len(live.len());
@@ -23,7 +28,7 @@ impl Operator {
             out.u32(self.groups.key[g]);
             out.i64(self.groups.start[g]);
             out.i64(self.groups.last[g]);
-            out.u8(self.groups.flags[g] & (HOLLOW | PENDING));
+            out.u8(self.groups.flags[g] & SAVED);
         }
         for accumulator in &self.accumulators {
             accumulator.encode(&live, &mut out);
@@ -39,6 +44,7 @@ impl Operator {
         let mut operator = Operator::new(plan);
         let mut r = Reader::new(bytes);
         operator.rows = r.u64()?;
+        operator.frozen_to = r.i64()?;
         operator.keys = Keys::decode(operator.plan.keys.len(), &mut r)?;
         operator.groups = Groups::default();
         operator.panes = Panes::default();
@@ -64,7 +70,7 @@ impl Operator {
 
     fn load_group(&mut self, r: &mut Reader<'_>) -> Result<(), StreamError> {
         let (key, start, last, flags) = (r.u32()?, r.i64()?, r.i64()?, r.u8()?);
-        if key as usize >= self.keys.len() || last < start || flags & !(HOLLOW | PENDING) != 0 {
+        if key as usize >= self.keys.len() || last < start || flags & !SAVED != 0 {
             return Err(StreamError::State("a group is malformed"));
         }
         let group = self.groups.alloc(key, start);
@@ -81,6 +87,19 @@ impl Operator {
             }
             return Ok(());
         }
+        let keys = self.keys.len();
+        if flags & WHOLE != 0 {
+            if !self.freezes || !self.plan.windows.is_shared() || last > self.frozen_to {
+                return Err(StreamError::State("a window stands on its own too early"));
+            }
+            let window = Window { start, end: last };
+            let pane = self.wholes.entry(window).or_insert_with(Pane::new);
+            if pane.get(key).is_some() {
+                return Err(StreamError::State("a group stands twice"));
+            }
+            pane.insert(key, group, keys);
+            return Ok(());
+        }
         if self.plan.windows.pane_of(start) != start {
             return Err(StreamError::State("a pane does not start where panes do"));
         }
@@ -88,9 +107,8 @@ impl Operator {
         if self.panes.at(place).get(key).is_some() {
             return Err(StreamError::State("a group stands twice"));
         }
-        let keys = self.keys.len();
         self.panes.at(place).insert(key, group, keys);
-        if self.freezes && flags & HOLLOW == 0 {
+        if self.freezes && !self.plan.windows.is_shared() && flags & HOLLOW == 0 {
             self.open.insert(start);
         }
         Ok(())

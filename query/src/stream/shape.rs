@@ -3,7 +3,7 @@
 use super::StreamError;
 use super::expression::{holds, physical, project};
 use crate::bind::windowed::WindowedAggregate;
-use arrow::array::RecordBatch;
+use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use datafusion::physical_expr::PhysicalExpr;
@@ -89,12 +89,17 @@ impl Shape {
         &self.output
     }
 
-    /// Which rows `HAVING` keeps, and what the projection makes of them.
+    /// Which rows `HAVING` keeps; `None` when there is none.
+    pub fn keeps(&self, groups: &RecordBatch) -> Result<Option<BooleanArray>, StreamError> {
+        match &self.having {
+            Some(having) if groups.num_rows() > 0 => Ok(Some(holds(having.as_ref(), groups)?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// What the projection makes of the rows that `HAVING` keeps.
     pub fn apply(&self, mut groups: RecordBatch) -> Result<RecordBatch, StreamError> {
-        if let Some(having) = &self.having
-            && groups.num_rows() > 0
-        {
-            let keep = holds(having.as_ref(), &groups)?;
+        if let Some(keep) = self.keeps(&groups)? {
             groups = filter_record_batch(&groups, &keep)?;
         }
         project(&self.projection, &groups, &self.output)

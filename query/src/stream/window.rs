@@ -24,6 +24,14 @@ pub(crate) struct Window {
     pub end: i64,
 }
 
+impl Window {
+    /// Before all windows that start there.
+    pub fn starting(start: i64) -> Window {
+        let end = i64::MIN;
+        Window { start, end }
+    }
+}
+
 fn gcd(a: i64, b: i64) -> i64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }

@@ -112,6 +112,9 @@ fn merge_state(a: SlotMut<'_>, b: SlotRef<'_>, func: AggFunc, order: &SeriesOrde
         }
         (SlotMut::Lists(a), SlotRef::Lists(b)) => a.merge(b, order),
         (SlotMut::All(Heavy::Live(a)), SlotRef::All(Heavy::Live(b))) => a.extend_from_slice(b),
+        // Only nothing can take in a result that stands for itself.
+        (SlotMut::Distinct(a), SlotRef::Distinct(b)) if a.is_empty() => *a = b.clone(),
+        (SlotMut::All(a), SlotRef::All(b)) if a.is_empty() => *a = b.clone(),
         // An extreme or end of nothing; or a frozen state, whose group awaits a repair.
         _ => {}
     }
@@ -308,6 +311,19 @@ impl Accumulator {
             func,
             order,
         );
+    }
+
+    /// An accumulator with a slot for each list of groups, their states merged. A frozen group stands in a list of its
+    /// own.
+    pub fn merged(&self, groups: &[Vec<u32>], order: &SeriesOrder) -> Accumulator {
+        let mut merged = self.empty();
+        merged.grow(groups.len());
+        for (slot, groups) in groups.iter().enumerate() {
+            for group in groups {
+                merged.merge(slot as u32, self, *group, order);
+            }
+        }
+        merged
     }
 
     /// Merges slot `from` into slot `into` and empties it.

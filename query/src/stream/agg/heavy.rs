@@ -22,6 +22,20 @@ impl<L: Default, F> Default for Heavy<L, F> {
     }
 }
 
+impl<T, F> Heavy<Vec<T>, F> {
+    /// Nothing has been taken in.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Heavy::Live(v) if v.is_empty())
+    }
+}
+
+impl Distinct {
+    /// Nothing has been taken in.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Heavy::Live(v) if v.is_empty())
+    }
+}
+
 /// Distinct values; frozen, their number.
 pub(crate) type Distinct = Heavy<HashSet<Value, ahash::RandomState>, u64>;
 
@@ -60,10 +74,15 @@ impl List {
 
     pub fn merge(&mut self, other: &List, order: &SeriesOrder) {
         self.cut |= other.cut;
-        if let Heavy::Live(entries) = &other.entries {
-            for entry in entries {
-                self.add(entry.clone(), order);
+        match &other.entries {
+            Heavy::Live(entries) => {
+                for entry in entries {
+                    self.add(entry.clone(), order);
+                }
             }
+            // Only nothing can take in a result that stands for itself.
+            Heavy::Frozen(_) if self.entries.is_empty() => self.entries = other.entries.clone(),
+            Heavy::Frozen(_) => {}
         }
     }
 

@@ -65,9 +65,8 @@ fn changes_carry_a_subscriber_from_one_state_to_the_next() {
         let mut query = query(windows[seed as usize % 4], &["city"], None, aggregates());
         query.having = (seed % 3 == 0).then(|| col("a0").gt(lit(2i64)));
         let mut operator = Operator::new(plan(query));
-        for _ in 0..random.below(100) {
-            feed(&mut operator, &[random.event()]);
-        }
+        let mut events: Vec<Event> = (0..random.below(100)).map(|_| random.event()).collect();
+        feed(&mut operator, &events);
         operator.track(true, false, i64::MIN);
         let mut rows = BTreeMap::new();
         for line in lines(&operator.rows().unwrap()) {
@@ -76,9 +75,19 @@ fn changes_carry_a_subscriber_from_one_state_to_the_next() {
         for _ in 0..15 {
             for _ in 0..random.below(3) {
                 let n = random.below(20);
-                let events: Vec<Event> = (0..n).map(|_| random.event()).collect();
-                feed(&mut operator, &events);
+                let more: Vec<Event> = (0..n).map(|_| random.event()).collect();
+                feed(&mut operator, &more);
+                events.extend(more);
+                if random.below(3) == 0 {
+                    // In the midst of changes nothing is dropped, else what no row should reach.
+                    operator.freeze(random.below(1_500) as i64 - 700);
+                }
+                if random.below(3) == 0 {
+                    let changes = operator.take_changes().unwrap();
+                    apply(&mut rows, &changes);
+                }
             }
+            super::property::repair(&mut operator, &events);
             let changes = operator.take_changes().unwrap();
             apply(&mut rows, &changes);
             let mut now = BTreeMap::new();

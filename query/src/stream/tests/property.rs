@@ -214,3 +214,35 @@ fn a_repair_after_a_restart_keeps_the_order_of_series() {
     let text = ArrayFormatter::try_new(rows.column(0), &FormatOptions::default()).unwrap();
     assert_eq!(text.value(0).to_string(), "[sixth, eighth, ninth]");
 }
+
+#[test]
+fn what_is_frozen_takes_no_memory_but_for_its_results() {
+    let count = aggregates().swap_remove(9);
+    for (window, having) in [(WINDOWS[1], false), (WINDOWS[3], false), (WINDOWS[3], true)] {
+        let mut sets = query(window, &["host"], None, vec![count.clone()]);
+        sets.having = having.then(|| col("a9").gt(lit(3_000i64)));
+        let mut operator = Operator::new(plan(sets));
+        let event = |i: i64| Event {
+            time: i * 10,
+            host: (i % 4) as u32,
+            city: Some(format!("city number {i}")),
+            count: None,
+            amount: None,
+            load: None,
+        };
+        let mut most = 0;
+        for step in 0..100 {
+            let rows: Vec<Event> = (0..1_000).map(|i| event(step * 1_000 + i)).collect();
+            feed(&mut operator, &rows);
+            operator.freeze((step * 1_000 - 500) * 10);
+            most = most.max(operator.stats().bytes);
+        }
+        let kept = operator.group_count();
+        // The sets of the open windows, and a number for each closed one.
+        let bound = 2_000_000 + kept * 400;
+        assert!(most < bound, "{window:?}: {most} bytes for {kept} groups");
+        if having {
+            assert!(kept < 5_000, "rows that HAVING hides are not kept: {kept}");
+        }
+    }
+}

@@ -3,8 +3,10 @@
 mod basics;
 mod checkpoints;
 mod failures;
+mod property;
 mod reads;
 mod subscribers;
+mod time;
 
 use super::{Frame, Subscription, ViewConfig, ViewRuntime};
 use crate::{Output, QueryConfig, QueryEngine, Session};
