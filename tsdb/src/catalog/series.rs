@@ -71,6 +71,12 @@ impl SeriesSet {
             .is_some_and(|w| w >> (id % 64) & 1 == 1)
     }
 
+    /// Whether `[min, max]` meets the span of the set; cheap, and true more often than [`SeriesSet::intersects`].
+    #[must_use]
+    pub fn may_intersect(&self, min: u32, max: u32) -> bool {
+        self.len > 0 && min <= self.max && max >= self.min
+    }
+
     /// Whether any id of `[min, max]` is in the set.
     #[must_use]
     pub fn intersects(&self, min: u32, max: u32) -> bool {
