@@ -10,7 +10,7 @@ use crate::error::{BindError, BindResult};
 use crate::types::TIMESTAMP;
 use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment, ScalarFunction, Sort};
-use datafusion::logical_expr::{Expr, lit, when};
+use datafusion::logical_expr::{Expr, Volatility, lit, when};
 use query_lang::ast::{self, ArgValue, FunctionCall, Ident, OrderItem, Span};
 
 /// The column that stands for a window's start or end until rows are grouped.
@@ -69,25 +69,33 @@ impl Binder<'_> {
         }
     }
 
-    /// A function that is written without parentheses.
+    /// A window's bound that is written without parentheses.
     pub(super) fn bare_function(&self, name: &Ident) -> Option<Expr> {
-        if name.quoted {
+        if name.quoted || !self.in_windowed.get() {
             return None;
         }
-        match name.value.to_ascii_lowercase().as_str() {
-            "current_timestamp" | "localtimestamp" => Some(self.now()),
-            "current_date" => Some(Expr::Cast(datafusion::logical_expr::Cast::new(
-                Box::new(self.now()),
-                arrow::datatypes::DataType::Date32,
-            ))),
-            word => window_bound(word)
-                .filter(|_| self.in_windowed.get())
-                .map(window_column),
-        }
+        window_bound(&name.value.to_ascii_lowercase()).map(window_column)
     }
 
-    fn now(&self) -> Expr {
-        lit(ScalarValue::TimestampNanosecond(Some(self.now_ns), None))
+    /// What tells the time, which is the statement's; `None` for any other function.
+    fn clock(&self, word: &str, span: Span) -> BindResult<Option<Expr>> {
+        let (now, day) = (self.now_ns, ast::NANOS_PER_DAY);
+        let value = match word {
+            "now" | "current_timestamp" | "localtimestamp" => {
+                ScalarValue::TimestampNanosecond(Some(now), None)
+            }
+            // Invariant: days since 1970 of a time in 64-bit nanoseconds fit 32 bits.
+            "current_date" | "today" => ScalarValue::Date32(Some(now.div_euclid(day) as i32)),
+            "current_time" => ScalarValue::Time64Nanosecond(Some(now.rem_euclid(day))),
+            _ => return Ok(None),
+        };
+        if self.continuous {
+            return Err(BindError::not_yet(
+                span,
+                format!("{word}() in a continuous query"),
+            ));
+        }
+        Ok(Some(lit(value)))
     }
 
     /// A function call of any kind.
@@ -118,21 +126,10 @@ impl Binder<'_> {
                 format!("{} stands in GROUP BY only", ident.value.to_uppercase()),
             ));
         }
-        if matches!(
-            written.as_str(),
-            "now" | "current_timestamp" | "localtimestamp"
-        ) && call.args.is_empty()
+        if call.args.is_empty()
+            && let Some(now) = self.clock(&written, span)?
         {
-            if self.continuous {
-                return Err(BindError::not_yet(span, "now() in a continuous query"));
-            }
-            return Ok(self.now());
-        }
-        if self.continuous && matches!(written.as_str(), "random" | "uuid") {
-            return Err(BindError::new(
-                span,
-                "a continuous query must be a function of its rows: no random values",
-            ));
+            return Ok(now);
         }
         let mut args = self.args(call, at)?;
         if let Some(over) = &call.over {
@@ -154,6 +151,13 @@ impl Binder<'_> {
             .scalar(builtin(&written))
             .filter(|_| !call.distinct && call.filter.is_none())
         {
+            if self.continuous && udf.signature().volatility != Volatility::Immutable {
+                let message = format!(
+                    "a continuous query must be a function of its rows, and {} is none",
+                    ident.value
+                );
+                return Err(BindError::new(span, message));
+            }
             let bound = Expr::ScalarFunction(ScalarFunction::new_udf(udf, args));
             self.type_of(&bound, at, span)?;
             return Ok(bound);
