@@ -42,7 +42,7 @@ impl Views for ViewRuntime {
         if self.get(db, name).is_some() && !replace {
             return Err(exists());
         }
-        let definition = Definition::new(self.new_epoch(), sql, query.output());
+        let definition = Definition::new(self.new_epoch(), sql, &query);
         let (ready, caught_up) = mpsc::channel();
         let view = self.start(Launch {
             db,

@@ -1,26 +1,32 @@
 //! The durable form of a view's definition, in the catalog.
 //!
-//! `version u8, epoch u64, query length u32, query, column count u32`, then per column `name length u32, name, type
-//! length u32, type`. All little-endian, text UTF-8.
+//! `version u8, epoch u64, query length u32, query, database length u32, database, stream u32, column count u32`, then
+//! per column `name length u32, name, type length u32, type`. All little-endian, text UTF-8.
 
 use crate::bind::windowed::ContinuousQuery;
-use arrow::datatypes::SchemaRef;
+use tsdb::types::StreamId;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
-/// What is kept of a view: its text, and the columns it had, so that `SELECT *` means the same for good.
+/// What is kept of a view: its text, the stream that this meant, and the columns it had, so that a name and `SELECT *`
+/// mean the same for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Definition {
     /// Tells this view from an earlier one of the same name.
     pub epoch: u64,
     pub sql: String,
+    /// The database of the stream it reads, which a name without one meant.
+    pub db: String,
+    /// The stream it reads.
+    pub stream: StreamId,
     /// Names and types of the output.
     pub columns: Vec<(String, String)>,
 }
 
 impl Definition {
-    pub fn new(epoch: u64, sql: &str, output: &SchemaRef) -> Self {
-        let columns = output
+    pub fn new(epoch: u64, sql: &str, query: &ContinuousQuery) -> Self {
+        let columns = query
+            .output()
             .fields()
             .iter()
             .map(|f| (f.name().clone(), f.data_type().to_string()))
@@ -28,6 +34,8 @@ impl Definition {
         Self {
             epoch,
             sql: sql.to_string(),
+            db: query.source().db.clone(),
+            stream: query.source().id,
             columns,
         }
     }
@@ -40,6 +48,8 @@ impl Definition {
             out.extend_from_slice(s.as_bytes());
         };
         text(&mut out, &self.sql);
+        text(&mut out, &self.db);
+        out.extend_from_slice(&self.stream.0.to_le_bytes());
         out.extend_from_slice(&(self.columns.len() as u32).to_le_bytes());
         for (name, data_type) in &self.columns {
             text(&mut out, name);
@@ -67,7 +77,8 @@ impl Definition {
             return None;
         }
         let epoch = u64::from_le_bytes(take(b, 8)?.try_into().ok()?);
-        let sql = text(b)?;
+        let (sql, db) = (text(b)?, text(b)?);
+        let stream = StreamId(number(b)?);
         let n = number(b)?;
         let columns = (0..n)
             .map(|_| Some((text(b)?, text(b)?)))
@@ -75,6 +86,8 @@ impl Definition {
         b.is_empty().then_some(Self {
             epoch,
             sql,
+            db,
+            stream,
             columns,
         })
     }
@@ -95,7 +108,7 @@ impl Definition {
             rows.projection = keep.iter().map(|i| rows.projection[*i].clone()).collect();
             rows.output = rows.output.project(&keep).ok()?.into();
         }
-        let now = Definition::new(self.epoch, &self.sql, query.output());
+        let now = Definition::new(self.epoch, &self.sql, &query);
         (now.columns == self.columns).then_some(query)
     }
 

@@ -128,8 +128,14 @@ impl ViewRuntime {
         let Some(StatementKind::Query(query)) = statements.first().map(|s| &s.kind) else {
             return Err(damaged());
         };
-        let session = Session::of(object.db.clone());
+        let session = Session::of(definition.db.clone());
         let (query, _) = queries.bind_continuous(&session, sql, query)?;
+        if query.source().id != definition.stream {
+            return Err(QueryError::Exec(format!(
+                "stream \"{}\" is not the one it was made over",
+                query.source().name
+            )));
+        }
         let query = definition.freeze(query).ok_or_else(|| {
             QueryError::Exec("its query no longer yields the columns it had".to_string())
         })?;

@@ -56,7 +56,7 @@ impl ViewRuntime {
 
     /// Starts a query that subscriptions share, and takes the first lease on it.
     fn share(&self, key: &str, query: ContinuousQuery, sql: &str) -> Result<Arc<View>, QueryError> {
-        let definition = Definition::new(self.new_epoch(), sql, query.output());
+        let definition = Definition::new(self.new_epoch(), sql, &query);
         let db = query.source().db.clone();
         let view = self.start(Launch {
             db: &db,

@@ -2,6 +2,7 @@
 
 mod basics;
 mod checkpoints;
+mod databases;
 mod failures;
 mod property;
 mod reads;
