@@ -9,7 +9,10 @@ use tsdb::Catalog;
 fuzz_target!(|body: &[u8]| {
     let Ok(stream) = Catalog::default().create_stream("default", "s", &infer_stream(body)) else { return };
     let ctx = RowContext::new(stream, 1);
-    let first = decode(body, &ctx);
-    let again = decode(body, &ctx);
-    assert_eq!((first.accepted, first.errors), (again.accepted, again.errors));
+    let run = || {
+        let mut refused = Vec::new();
+        let decoded = decode(body, &ctx, &mut |r| refused.push((r.row, r.reason)));
+        (decoded.map(|d| d.accepted), refused)
+    };
+    assert_eq!(run(), run());
 });

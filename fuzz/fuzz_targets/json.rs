@@ -11,8 +11,11 @@ fuzz_target!(|body: &[u8]| {
         let stream = Catalog::default().create_stream("default", "s", &infer_stream(body, format));
         let Ok(stream) = stream else { continue };
         let ctx = RowContext::new(stream, 1);
-        let first = decode(body, format, &ctx);
-        let again = decode(body, format, &ctx);
-        assert_eq!((first.accepted, first.errors), (again.accepted, again.errors));
+        let run = || {
+            let mut refused = Vec::new();
+            let decoded = decode(body, format, &ctx, &mut |r| refused.push((r.row, r.reason)));
+            (decoded.map(|d| d.accepted), refused)
+        };
+        assert_eq!(run(), run());
     }
 });

@@ -21,7 +21,7 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    fn new(status: u16, code: &'static str, message: String) -> Rejection {
+    pub(crate) fn new(status: u16, code: &'static str, message: String) -> Rejection {
         Rejection {
             status,
             code,
@@ -101,47 +101,83 @@ impl Encoding {
     }
 }
 
-/// A body as it was before compression. Never holds more than the limit, whatever the compressed bytes claim.
+/// A body as it was before compression. Never holds more than the limit, whatever the compressed bytes claim. `room` is
+/// asked for each piece of memory before it is taken.
 ///
 /// # Errors
-/// 413 past a limit, 400 when the bytes are not what the header says.
+/// 413 past a limit, 400 when the bytes are not what the header says, 503 when there is no room.
 pub fn decompress<'a>(
     body: &'a [u8],
     encoding: Encoding,
     limits: &Limits,
+    room: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Cow<'a, [u8]>, Rejection> {
     limits.check_body(body.len() as u64)?;
     match encoding {
         Encoding::Identity if body.len() > limits.decoded => Err(too_large(limits)),
         Encoding::Identity => Ok(Cow::Borrowed(body)),
-        Encoding::Gzip => read(MultiGzDecoder::new(body), body, limits),
+        Encoding::Gzip => read(MultiGzDecoder::new(body), body, limits, room),
         // RFC 1950: method 8, and the first two bytes are a multiple of 31.
         Encoding::Deflate => match body {
             [a, b, ..] if a & 0x0f == 8 && u16::from_be_bytes([*a, *b]).is_multiple_of(31) => {
-                read(ZlibDecoder::new(body), body, limits)
+                read(ZlibDecoder::new(body), body, limits, room)
             }
-            _ => read(DeflateDecoder::new(body), body, limits),
+            _ => read(DeflateDecoder::new(body), body, limits, room),
         },
         Encoding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::new(body).map_err(|e| damaged(&e))?;
             // A frame may ask for a window of gigabytes; 128 MiB is the most that the usual encoder levels make.
             decoder.window_log_max(27).map_err(|e| damaged(&e))?;
-            read(decoder, body, limits)
+            read(decoder, body, limits, room)
         }
     }
 }
 
-fn read<'a>(decoder: impl Read, body: &[u8], limits: &Limits) -> Result<Cow<'a, [u8]>, Rejection> {
-    let mut out = Vec::with_capacity(body.len().saturating_mul(4).min(limits.decoded));
-    // One byte more than allowed tells a body at the limit from one beyond it.
-    decoder
-        .take(limits.decoded as u64 + 1)
-        .read_to_end(&mut out)
-        .map_err(|e| damaged(&e))?;
-    if out.len() > limits.decoded {
-        return Err(too_large(limits));
+/// Memory that is taken at once, at least and at most.
+const PIECES: (usize, usize) = (4 << 10, 8 << 20);
+
+fn read<'a>(
+    mut decoder: impl Read,
+    body: &[u8],
+    limits: &Limits,
+    room: &mut dyn FnMut(usize) -> bool,
+) -> Result<Cow<'a, [u8]>, Rejection> {
+    let mut out = Vec::new();
+    let mut piece = body.len().saturating_mul(4);
+    loop {
+        // One byte more than allowed tells a body at the limit from one beyond it.
+        let left = limits.decoded - out.len() + 1;
+        piece = piece.clamp(PIECES.0, PIECES.1).min(left);
+        if !room(piece) {
+            return Err(no_room());
+        }
+        out.reserve(piece);
+        let read = decoder
+            .by_ref()
+            .take(piece as u64)
+            .read_to_end(&mut out)
+            .map_err(|e| damaged(&e))?;
+        if out.len() > limits.decoded {
+            return Err(too_large(limits));
+        }
+        if read < piece {
+            return Ok(Cow::Owned(out));
+        }
+        piece = out.len();
     }
-    Ok(Cow::Owned(out))
+}
+
+/// There are too many bytes of bodies in memory already.
+#[must_use]
+pub fn no_room() -> Rejection {
+    Rejection {
+        retry_after: Some(1),
+        ..Rejection::new(
+            503,
+            "overloaded",
+            "the bodies of all requests take too much memory just now; retry in a moment".into(),
+        )
+    }
 }
 
 fn damaged(error: &std::io::Error) -> Rejection {
@@ -226,19 +262,34 @@ mod tests {
         let bomb = vec![b'a'; 64 << 20];
         for (encoding, body) in packed(&bomb) {
             assert!(body.len() < limits.body);
-            let refused = decompress(&body, encoding, &limits).unwrap_err();
+            let refused = decompress(&body, encoding, &limits, &mut |_| true).unwrap_err();
             assert_eq!((refused.status, refused.code), (413, "decoded_too_large"));
         }
         for (encoding, body) in packed(&bomb[..1 << 20]) {
-            assert_eq!(decompress(&body, encoding, &limits).unwrap().len(), 1 << 20);
+            let whole = decompress(&body, encoding, &limits, &mut |_| true).unwrap();
+            assert_eq!(whole.len(), 1 << 20);
         }
         let plain = vec![0; (1 << 20) + 1];
         assert_eq!(
-            decompress(&plain, Encoding::Identity, &limits)
+            decompress(&plain, Encoding::Identity, &limits, &mut |_| true)
                 .unwrap_err()
                 .code,
             "body_too_large"
         );
+    }
+
+    #[test]
+    fn memory_is_asked_for_before_it_is_taken() {
+        let data = vec![b'a'; 64 << 20];
+        for (encoding, body) in packed(&data) {
+            let mut taken = 0;
+            let mut room = |more| {
+                taken += more;
+                taken <= 16 << 20
+            };
+            let refused = decompress(&body, encoding, &Limits::default(), &mut room).unwrap_err();
+            assert_eq!((refused.status, refused.retry_after), (503, Some(1)));
+        }
     }
 
     proptest! {
@@ -246,15 +297,15 @@ mod tests {
         fn bodies_survive_and_damage_is_an_error_or_other_bytes(data in proptest::collection::vec(any::<u8>(), 0..300), cut in any::<proptest::sample::Index>()) {
             let limits = Limits::default();
             for (encoding, body) in packed(&data) {
-                let whole = decompress(&body, encoding, &limits).unwrap();
+                let whole = decompress(&body, encoding, &limits, &mut |_| true).unwrap();
                 prop_assert_eq!(whole.as_ref(), data.as_slice());
                 if encoding == Encoding::Gzip {
                     let end = cut.index(body.len() - 1) + 1;
-                    prop_assert_eq!(decompress(&body[..end], encoding, &limits).unwrap_err().code, "bad_encoding");
+                    prop_assert_eq!(decompress(&body[..end], encoding, &limits, &mut |_| true).unwrap_err().code, "bad_encoding");
                     let twice = [body.as_slice(), &body].concat();
-                    prop_assert_eq!(decompress(&twice, encoding, &limits).unwrap().len(), data.len() * 2);
+                    prop_assert_eq!(decompress(&twice, encoding, &limits, &mut |_| true).unwrap().len(), data.len() * 2);
                 }
-                let _ = decompress(&data, encoding, &limits);
+                let _ = decompress(&data, encoding, &limits, &mut |_| true);
             }
         }
     }

@@ -1,10 +1,17 @@
 //! Refused rows as rows: the stream `dead_letters` of the same database, in the same commit as the good ones.
 
-use tsdb::types::{BatchBuilder, DataType, Role};
+use std::fmt::{Display, Write};
+use tsdb::types::{BatchBuilder, ColumnId, DataType, Role, SeriesId};
 use tsdb::{Catalog, Error, Rows, StreamDef, StreamOptions};
 
 /// The stream's name.
 pub const STREAM: &str = "dead_letters";
+/// Letters of one request at most; one more tells how many rows were refused besides.
+pub const MAX_LETTERS: usize = 10_000;
+/// Bytes of a refused row that are kept.
+pub const MAX_PAYLOAD: usize = 64 << 10;
+/// Bytes of all refused rows of a request that are kept.
+const MAX_PAYLOADS: usize = 32 << 20;
 
 /// Its columns behind `time`.
 const COLUMNS: [(&str, Role); 5] = [
@@ -15,110 +22,226 @@ const COLUMNS: [(&str, Role); 5] = [
     ("payload", Role::Field),
 ];
 
-/// A refused row.
-#[derive(Clone, Copy, Debug)]
-pub struct DeadLetter<'a> {
-    /// The stream that it was for.
+/// Where a request's rows come from and were to go.
+#[derive(Clone, Copy)]
+pub struct Origin<'a> {
+    /// Where the stream of letters is found, and made by the first letter.
+    pub catalog: &'a Catalog,
+    /// The database.
+    pub db: &'a str,
+    /// The stream that the rows were for.
     pub stream: &'a str,
-    /// Where it came from: `http`, `kafka`, ..
+    /// Where they came from: `http`, `kafka`, ..
     pub source: &'a str,
-    /// Its place there: `row 17`, `topic/3@99`.
-    pub position: &'a str,
-    /// Why it was refused.
-    pub reason: &'a str,
-    /// What it was, as far as it is text.
-    pub payload: &'a str,
+    /// The commit's time, in nanoseconds.
+    pub now_ns: i64,
 }
 
-/// The rows for the request that refused them; `None` when there is no letter.
-///
-/// # Errors
-/// When the database has something else of that name.
-pub fn rows<'a>(
-    catalog: &Catalog,
-    db: &str,
-    letters: impl IntoIterator<Item = DeadLetter<'a>>,
-    now_ns: i64,
-) -> Result<Option<Rows>, Error> {
-    let mut letters = letters.into_iter().peekable();
-    if letters.peek().is_none() {
-        return Ok(None);
-    }
-    let define = || StreamDef {
-        columns: vec![("time".into(), DataType::Timestamp, Role::Time)],
-        options: StreamOptions::default(),
-    };
-    let stream = catalog.ensure_stream(db, STREAM, define)?;
-    let schema =
-        stream.ensure_columns(&COLUMNS.map(|(name, role)| (name, DataType::Utf8, role)))?;
-    let id = |name: &str| {
-        let column = schema.column(name).map(|c| c.id);
-        column.ok_or_else(|| Error::InvalidDefinition(format!("{STREAM} has no column {name}")))
-    };
-    let [source_stream, source, position, reason, payload] = COLUMNS.map(|c| id(c.0));
-    let (source_stream, source) = (source_stream?, source?);
-    let texts = [position?, reason?, payload?];
-    let mut batch = BatchBuilder::new(stream.id);
-    for letter in letters {
-        let mut tags = [(source_stream, letter.stream), (source, letter.source)];
-        tags.sort_unstable_by_key(|t| t.0);
-        batch.begin_row(now_ns, stream.series().resolve(&tags));
-        for (column, text) in texts
-            .iter()
-            .zip([letter.position, letter.reason, letter.payload])
-        {
-            if let Some(column) = batch.column(*column, DataType::Utf8)
-                && !column.push_str(text)
-            {
-                // Past 4 GiB of text the letter stays, without this part of it.
-                column.push_null();
-            }
+/// The letters of one request, written as its rows are refused.
+pub struct Letters<'a> {
+    origin: Origin<'a>,
+    sheet: Option<Result<Sheet, Error>>,
+    payloads: usize,
+    left_out: usize,
+    /// Text that is put together for each letter.
+    text: String,
+}
+
+/// Rows of the stream.
+struct Sheet {
+    batch: BatchBuilder,
+    series: SeriesId,
+    texts: [ColumnId; 3],
+}
+
+impl<'a> Letters<'a> {
+    /// No letter yet.
+    #[must_use]
+    pub fn new(origin: Origin<'a>) -> Letters<'a> {
+        Letters {
+            origin,
+            sheet: None,
+            payloads: 0,
+            left_out: 0,
+            text: String::new(),
         }
     }
-    Ok(Some(Rows::Small(batch)))
+
+    /// Writes a letter, or counts it when there are many: the row's place at its source (`row 17`, `topic/3@99`), why
+    /// it was refused, and what it was, as far as it is text.
+    pub fn add(&mut self, position: &dyn Display, reason: &dyn Display, payload: &[u8]) {
+        let sheet = self.sheet.get_or_insert_with(|| Sheet::new(&self.origin));
+        let Ok(sheet) = sheet else { return };
+        let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
+        if sheet.batch.rows() == MAX_LETTERS || self.payloads + payload.len() > MAX_PAYLOADS {
+            self.left_out += 1;
+            return;
+        }
+        self.payloads += payload.len();
+        sheet.batch.begin_row(self.origin.now_ns, sheet.series);
+        sheet.write(0, position, &mut self.text);
+        sheet.write(1, reason, &mut self.text);
+        sheet.push(2, &String::from_utf8_lossy(payload));
+    }
+
+    /// The rows for the request that refused them; `None` when there is no letter.
+    ///
+    /// # Errors
+    /// When the database has a stream of that name that does not take letters: they are lost then.
+    pub fn finish(self) -> Result<Option<Rows>, Error> {
+        let Some(sheet) = self.sheet else {
+            return Ok(None);
+        };
+        let mut sheet = sheet?;
+        if self.left_out > 0 {
+            sheet.batch.begin_row(self.origin.now_ns, sheet.series);
+            sheet.push(0, "further rows");
+            sheet.push(1, &format!("{} more rows were refused", self.left_out));
+        }
+        Ok(Rows::from_builder(sheet.batch))
+    }
+}
+
+impl Sheet {
+    fn new(origin: &Origin<'_>) -> Result<Sheet, Error> {
+        let define = || StreamDef {
+            columns: vec![("time".into(), DataType::Timestamp, Role::Time)],
+            options: StreamOptions::default(),
+        };
+        let stream = origin.catalog.ensure_stream(origin.db, STREAM, define)?;
+        let wanted = COLUMNS.map(|(name, role)| (name, DataType::Utf8, role));
+        let schema = stream.ensure_columns(&wanted)?;
+        let id = |name: &str| {
+            let column = schema.column(name).map(|c| c.id);
+            column.ok_or_else(|| Error::InvalidDefinition(format!("{STREAM} has no column {name}")))
+        };
+        let [of, source, position, reason, payload] = COLUMNS.map(|c| id(c.0));
+        let mut tags = [(of?, origin.stream), (source?, origin.source)];
+        tags.sort_unstable_by_key(|t| t.0);
+        Ok(Sheet {
+            batch: BatchBuilder::new(stream.id),
+            series: stream.series().resolve(&tags),
+            texts: [position?, reason?, payload?],
+        })
+    }
+
+    fn write(&mut self, i: usize, what: &dyn Display, text: &mut String) {
+        text.clear();
+        // Writing to a String can't fail.
+        let _ = write!(text, "{what}");
+        self.push(i, text);
+    }
+
+    fn push(&mut self, i: usize, text: &str) {
+        if let Some(column) = self.batch.column(self.texts[i], DataType::Utf8)
+            && !column.push_str(text)
+        {
+            // Past 4 GiB of text the letter stays, without this part of it.
+            column.push_null();
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tsdb::types::SeriesId;
+    use tsdb::types::Batch;
+
+    fn origin(catalog: &Catalog) -> Origin<'_> {
+        Origin {
+            catalog,
+            db: "default",
+            stream: "s",
+            source: "http",
+            now_ns: 5,
+        }
+    }
+
+    fn batch(rows: Option<Rows>) -> Batch {
+        match rows {
+            Some(Rows::Small(rows)) => rows.finish().unwrap(),
+            Some(Rows::Sealed(batch)) => batch,
+            None => panic!("no rows"),
+        }
+    }
+
+    fn text(catalog: &Catalog, batch: &Batch, column: &str, row: usize) -> String {
+        let stream = catalog.stream("default", STREAM).unwrap();
+        let id = stream.schema().column(column).unwrap().id;
+        String::from_utf8(batch.column(id).unwrap().str_at(row).to_vec()).unwrap()
+    }
 
     #[test]
     fn letters_are_rows_of_their_own_stream() {
         let catalog = Catalog::default();
-        assert!(rows(&catalog, "default", [], 5).unwrap().is_none());
+        let none = Letters::new(origin(&catalog));
+        assert!(none.finish().unwrap().is_none());
         assert!(catalog.streams().is_empty(), "no letter, no stream");
-        let letter = |position| DeadLetter {
-            stream: "s",
-            source: "http",
-            position,
-            reason: "why",
-            payload: "{",
-        };
         for _ in 0..2 {
-            let letters = [letter("row 1"), letter("row 9")];
-            let Some(Rows::Small(batch)) = rows(&catalog, "default", letters, 5).unwrap() else {
-                panic!("no rows")
-            };
-            let batch = batch.finish().unwrap();
+            let mut letters = Letters::new(origin(&catalog));
+            letters.add(&"row 1", &"why", b"{");
+            letters.add(&"row 9", &"why", b"\xff");
+            let batch = batch(letters.finish().unwrap());
             let stream = catalog.stream("default", STREAM).unwrap();
-            let schema = stream.schema();
-            let column = |name: &str| schema.column(name).unwrap().id;
             assert_eq!((batch.rows, batch.min_time, batch.max_time), (2, 5, 5));
-            assert_eq!(
-                batch.column(column("position")).unwrap().str_at(1),
-                b"row 9"
-            );
-            assert_eq!(batch.column(column("payload")).unwrap().str_at(0), b"{");
+            assert_eq!(text(&catalog, &batch, "position", 1), "row 9");
+            assert_eq!(text(&catalog, &batch, "payload", 0), "{");
             let series = SeriesId(batch.series.i64_at(1) as u32);
+            let source = stream.schema().column("source").unwrap().id;
             assert_eq!(
-                stream
-                    .series()
-                    .tag_value(series, column("source"))
-                    .as_deref(),
+                stream.series().tag_value(series, source).as_deref(),
                 Some("http")
             );
             assert_eq!(stream.series().len(), 1);
         }
+    }
+
+    #[test]
+    fn past_many_letters_the_rest_is_one_that_counts() {
+        let catalog = Catalog::default();
+        let mut letters = Letters::new(origin(&catalog));
+        for i in 0..MAX_LETTERS + 7 {
+            letters.add(&i, &"why", b"x");
+        }
+        let batch = batch(letters.finish().unwrap());
+        assert_eq!(batch.rows, MAX_LETTERS + 1);
+        assert_eq!(
+            text(&catalog, &batch, "reason", MAX_LETTERS),
+            "7 more rows were refused"
+        );
+    }
+
+    #[test]
+    fn the_payloads_of_a_request_are_bounded() {
+        let catalog = Catalog::default();
+        let mut letters = Letters::new(origin(&catalog));
+        let long = vec![b'x'; 2 * MAX_PAYLOAD];
+        let fit = MAX_PAYLOADS / MAX_PAYLOAD;
+        for i in 0..fit + 3 {
+            letters.add(&i, &"why", &long);
+        }
+        let batch = batch(letters.finish().unwrap());
+        assert_eq!(batch.rows, fit + 1);
+        assert_eq!(text(&catalog, &batch, "payload", 0).len(), MAX_PAYLOAD);
+        assert_eq!(
+            text(&catalog, &batch, "reason", fit),
+            "3 more rows were refused"
+        );
+    }
+
+    #[test]
+    fn a_stream_that_takes_no_letters_is_told() {
+        let catalog = Catalog::default();
+        let define = StreamDef {
+            columns: vec![
+                ("time".into(), DataType::Timestamp, Role::Time),
+                ("reason".into(), DataType::Int64, Role::Field),
+            ],
+            options: StreamOptions::default(),
+        };
+        catalog.create_stream("default", STREAM, &define).unwrap();
+        let mut letters = Letters::new(origin(&catalog));
+        letters.add(&"row 1", &"why", b"{");
+        assert!(letters.finish().is_err());
     }
 }

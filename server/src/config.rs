@@ -27,6 +27,17 @@ impl From<Io> for tsdb::io::IoKind {
     }
 }
 
+/// How the server's own log is written, to stderr.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// JSON, one object a line.
+    Json,
+}
+
 /// The settings of a server. Every field has a default; a file names those that differ.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -47,6 +58,11 @@ pub struct Config {
     pub allow_remote: bool,
     /// Names that requests may give as `Host`, besides IP addresses and `localhost`.
     pub hosts: Vec<String>,
+    /// What the server's own log tells: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as
+    /// `info,server=debug`.
+    pub log: String,
+    /// How it is written.
+    pub log_format: LogFormat,
     /// Bounds.
     pub limits: Limits,
 }
@@ -55,9 +71,9 @@ pub struct Config {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Connections at once; more wait to be accepted.
+    /// Connections at once, WebSockets among them; more wait to be accepted.
     pub connections: usize,
-    /// Seconds in which a connection must have sent a request's head.
+    /// Seconds in which a connection must have sent a request's head, the first or the next one.
     pub header_seconds: u64,
     /// Seconds in which a request's body must have come.
     pub body_seconds: u64,
@@ -65,6 +81,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of a body once decompressed.
     pub decoded_bytes: usize,
+    /// Bytes of all bodies at once, as sent and decompressed; beyond, requests are answered 503.
+    pub bodies_bytes: usize,
     /// Seconds that a query may take.
     pub query_seconds: u64,
     /// Bytes that a query may hold.
@@ -73,6 +91,10 @@ pub struct Limits {
     pub subscriber_frames: usize,
     /// Subscriptions of one connection.
     pub subscriptions: usize,
+    /// Seconds in which a WebSocket's client must have sent something, if only the pong that its library sends.
+    pub socket_seconds: u64,
+    /// Different queries with EMIT that clients may keep going at once; views are not counted.
+    pub live_queries: usize,
 }
 
 impl Default for Limits {
@@ -83,10 +105,13 @@ impl Default for Limits {
             body_seconds: 60,
             body_bytes: 64 << 20,
             decoded_bytes: 256 << 20,
+            bodies_bytes: 1 << 30,
             query_seconds: 60,
             query_bytes: 1 << 30,
             subscriber_frames: 256,
             subscriptions: 256,
+            socket_seconds: 60,
+            live_queries: 256,
         }
     }
 }
@@ -102,6 +127,8 @@ impl Default for Config {
             auto_create_databases: true,
             allow_remote: false,
             hosts: Vec::new(),
+            log: "info".into(),
+            log_format: LogFormat::Text,
             limits: Limits::default(),
         }
     }
@@ -170,10 +197,13 @@ impl Config {
             ("limits.body_seconds", l.body_seconds),
             ("limits.body_bytes", l.body_bytes as u64),
             ("limits.decoded_bytes", l.decoded_bytes as u64),
+            ("limits.bodies_bytes", l.bodies_bytes as u64),
             ("limits.query_seconds", l.query_seconds),
             ("limits.query_bytes", l.query_bytes as u64),
             ("limits.subscriber_frames", l.subscriber_frames as u64),
             ("limits.subscriptions", l.subscriptions as u64),
+            ("limits.socket_seconds", l.socket_seconds),
+            ("limits.live_queries", l.live_queries as u64),
             ("head_bytes", self.head_bytes),
             ("flush_bytes", self.flush_bytes),
         ];

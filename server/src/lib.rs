@@ -4,8 +4,11 @@ mod config;
 mod encode;
 mod http;
 mod metrics;
+mod open_files;
 mod server;
+#[cfg(test)]
+mod tests;
 mod ws;
 
-pub use config::{Config, ConfigError, Io, Limits};
+pub use config::{Config, ConfigError, Io, Limits, LogFormat};
 pub use server::{Server, ServerError};

@@ -3,6 +3,7 @@
 use crate::config::{Config, ConfigError};
 use crate::http::{self, App, Gate};
 use crate::metrics::Metrics;
+use crate::open_files;
 use crate::ws::dashboard;
 use query::view::ViewRuntime;
 use query::{QueryConfig, QueryEngine};
@@ -54,8 +55,9 @@ impl Server {
     ///
     /// # Errors
     /// [`ServerError::Config`], [`ServerError::Listen`].
-    pub async fn start(config: Config) -> Result<Server, ServerError> {
+    pub async fn start(mut config: Config) -> Result<Server, ServerError> {
         config.check()?;
+        open_files::make_room(&mut config.limits);
         let failed = |source| ServerError::Listen {
             address: config.listen.clone(),
             source,
@@ -90,13 +92,19 @@ impl Server {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn app(&self) -> Option<&Arc<App>> {
+        self.gate.app()
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Ends in order: requests at hand are answered, and what they wrote is durable.
+    /// Ends in order: requests at hand are answered, what they wrote is durable, and WebSockets are told. What does not end
+    /// within some seconds is cut.
     pub async fn stop(mut self) {
         if let Err(error) = self.ready().await {
             tracing::error!(%error, "the database did not open");

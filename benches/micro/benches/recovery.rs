@@ -67,7 +67,7 @@ fn main() {
             precision: Precision::Nanos,
             now_ns: 0,
         };
-        let decoded = decoder.decode(&body, &ctx);
+        let decoded = decoder.decode(&body, &ctx).expect("the rows are few");
         rows += decoded.accepted;
         let request = Request {
             rows: decoded.rows,

@@ -4,8 +4,11 @@
 //! BOOLEAN for `true` and `false`, DOUBLE for a number, else STRING.
 
 use super::json::stream_with_time;
-use super::row::{Cell, DecodedRows, RowContext, RowError, RowReason, Writer};
+use super::row::{Cell, DecodedRows, OnRefused, RowContext, RowReason, Writer};
+use crate::admission::Rejection;
+use ahash::RandomState;
 use csv::{ByteRecord, ReaderBuilder};
+use hashbrown::HashSet;
 use std::borrow::Cow;
 use tsdb::StreamDef;
 
@@ -36,6 +39,7 @@ fn header(reader: &mut csv::Reader<&[u8]>) -> Result<Vec<String>, RowReason> {
         return Err(RowReason::TooManyColumns(MAX_HEADER));
     }
     let mut names: Vec<String> = Vec::with_capacity(record.len());
+    let mut met: HashSet<&str, RandomState> = HashSet::default();
     for name in &record {
         let name = std::str::from_utf8(name)
             .map_err(|_| RowReason::NotUtf8)?
@@ -45,7 +49,7 @@ fn header(reader: &mut csv::Reader<&[u8]>) -> Result<Vec<String>, RowReason> {
                 "the header has a column without a name".into(),
             ));
         }
-        if names.iter().any(|n| n == name) {
+        if !met.insert(name) {
             return Err(RowReason::Syntax(format!(
                 "the header names \"{name}\" twice"
             )));
@@ -55,27 +59,22 @@ fn header(reader: &mut csv::Reader<&[u8]>) -> Result<Vec<String>, RowReason> {
     Ok(names)
 }
 
-/// Decodes a body. Bad rows are reported and leave nothing behind; good ones are kept. With a bad header there are none
-/// and the only error has row 0.
-#[must_use]
-pub fn decode(body: &[u8], ctx: &RowContext) -> DecodedRows {
+/// Decodes a body. Bad rows are reported to `on_refused` and leave nothing behind; good ones are kept.
+///
+/// # Errors
+/// 400 for a header that can't be, 413 when the rows would take more than [`super::MAX_REQUEST_BYTES`] in columns;
+/// then none is kept.
+pub fn decode(
+    body: &[u8],
+    ctx: &RowContext,
+    on_refused: &mut OnRefused<'_>,
+) -> Result<DecodedRows, Rejection> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let mut reader = reader(body);
-    let names = match header(&mut reader) {
-        Ok(names) => names,
-        Err(reason) => {
-            let payload = String::from_utf8_lossy(&body[..body.len().min(256)]).into_owned();
-            return DecodedRows {
-                errors: vec![RowError {
-                    row: 0,
-                    reason,
-                    payload,
-                }],
-                ..DecodedRows::default()
-            };
-        }
-    };
-    let mut writer = Writer::new(ctx);
+    let names = header(&mut reader).map_err(|reason| {
+        Rejection::new(400, "bad_request", format!("the header line: {reason}"))
+    })?;
+    let mut writer = Writer::new(ctx, on_refused);
     let mut record = ByteRecord::new();
     loop {
         let start = reader.position().byte() as usize;
@@ -85,7 +84,9 @@ pub fn decode(body: &[u8], ctx: &RowContext) -> DecodedRows {
                 let end = reader.position().byte() as usize;
                 let text = body.get(start..end).unwrap_or_default().trim_ascii();
                 let cells = row(&names, &record);
-                writer.take(cells.as_deref().map_err(Clone::clone), text);
+                if !writer.take(cells.as_deref().map_err(Clone::clone), text) {
+                    return writer.finish();
+                }
             }
             Err(e) => {
                 writer.take(Err(RowReason::Syntax(e.to_string())), &[]);

@@ -3,8 +3,9 @@
 //! Objects within objects become dotted columns (`properties.page`), arrays keep their JSON text in a STRING column.
 //! Of a key given twice the last one wins. Numbers are read from their text, decimals never by way of a double.
 
-use super::row::{Cell, DecodedRows, RowContext, RowReason, Writer};
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use super::row::{Cell, DecodedRows, OnRefused, RowContext, RowReason, Writer};
+use crate::admission::Rejection;
+use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
@@ -13,6 +14,8 @@ use tsdb::{StreamDef, StreamOptions};
 
 /// Objects within objects at most.
 pub const MAX_DEPTH: usize = 32;
+/// Members of a row at most, those of its inner objects among them: no stream has more columns.
+const MAX_MEMBERS: usize = 65_536;
 
 /// How a body holds its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +28,19 @@ pub enum JsonFormat {
 
 type Cells<'a> = Vec<(Cow<'a, str>, Cell<'a>)>;
 
-/// Decodes a body. Bad rows are reported and leave nothing behind; good ones are kept.
-#[must_use]
-pub fn decode(body: &[u8], format: JsonFormat, ctx: &RowContext) -> DecodedRows {
-    let mut writer = Writer::new(ctx);
+/// Decodes a body. Bad rows are reported to `on_refused` and leave nothing behind; good ones are kept.
+///
+/// # Errors
+/// 413 when the rows would take more than [`super::MAX_REQUEST_BYTES`] in columns; then none is kept.
+pub fn decode(
+    body: &[u8],
+    format: JsonFormat,
+    ctx: &RowContext,
+    on_refused: &mut OnRefused<'_>,
+) -> Result<DecodedRows, Rejection> {
+    let mut writer = Writer::new(ctx, on_refused);
     each_row(body, format, &mut |cells, text| {
-        writer.take(cells.as_deref().map_err(Clone::clone), text);
-        true
+        writer.take(cells.as_deref().map_err(Clone::clone), text)
     });
     writer.finish()
 }
@@ -173,6 +182,9 @@ fn flatten<'a>(
         return Err(RowReason::TooDeep(MAX_DEPTH));
     }
     let Members(members) = serde_json::from_str(text).map_err(|e| syntax(&e))?;
+    if cells.len() + members.len() > MAX_MEMBERS {
+        return Err(RowReason::TooManyColumns(MAX_MEMBERS));
+    }
     for (Text(name), raw) in members {
         let name = match prefix {
             Some(prefix) => Cow::Owned(format!("{prefix}.{name}")),
@@ -222,7 +234,7 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// An object's members in order, duplicates and all.
+/// An object's members in order, duplicates and all; past [`MAX_MEMBERS`] one more and no others.
 struct Members<'a>(Vec<(Text<'a>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -237,6 +249,10 @@ impl<'de> Deserialize<'de> for Members<'de> {
                 let mut members = Vec::new();
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
+                    if members.len() > MAX_MEMBERS {
+                        // Read on, for the syntax alone.
+                        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                    }
                 }
                 Ok(Members(members))
             }

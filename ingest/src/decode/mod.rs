@@ -1,5 +1,6 @@
 //! From bytes to rows. Hostile bytes give errors with their place, never a panic, and memory in proportion to the body.
 
+mod bound;
 pub mod csv;
 pub mod json;
 pub mod line_protocol;
@@ -9,5 +10,6 @@ mod row;
 mod row_tests;
 mod time_text;
 
-pub use row::{DecodedRows, MAX_PAYLOAD, RowContext, RowError, RowReason};
+pub use bound::MAX_REQUEST_BYTES;
+pub use row::{DecodedRows, RefusedRow, RowContext, RowReason};
 pub use time_text::{Precision, parse_time};

@@ -1,21 +1,19 @@
 //! Rows of named cells (JSON, CSV) into a stream: types are checked against its columns, unknown names become columns.
 
 use super::Precision;
+use super::bound::{Bound, SEAL_ROWS};
 use super::number::{DecimalError, parse_decimal, parse_f64, parse_i64};
 use super::time_text::parse_time;
+use crate::admission::Rejection;
 use ahash::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::borrow::Cow;
 use std::sync::Arc;
 use tsdb::types::{BatchBuilder, ColumnDef, ColumnId, DataType, Role, Schema, SeriesId};
 use tsdb::{Error, Rows, Stream};
 
-/// Bytes of a refused row that are kept.
-pub const MAX_PAYLOAD: usize = 64 << 10;
 /// Columns that rows alone may grow a stream to.
 const MAX_COLUMNS: usize = 4_096;
-/// Rows in a batch at most.
-const SEAL_ROWS: usize = 65_536;
 /// Series that one request remembers.
 const MAX_SERIES: usize = 100_000;
 
@@ -102,14 +100,17 @@ pub enum RowReason {
 
 /// A row that was refused; the others of its body are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RowError {
+pub struct RefusedRow<'a> {
     /// Its place among the rows of the body, from 1 on; a CSV header is not counted.
     pub row: usize,
     /// Why.
     pub reason: RowReason,
-    /// Its text, cut at [`MAX_PAYLOAD`], for the dead letters.
-    pub payload: String,
+    /// Its text.
+    pub payload: &'a [u8],
 }
+
+/// Told of each refused row as it is met: a body may hold more of them than there is room to keep.
+pub(super) type OnRefused<'f> = dyn FnMut(RefusedRow<'_>) + 'f;
 
 /// What a body held.
 #[derive(Default)]
@@ -118,8 +119,8 @@ pub struct DecodedRows {
     pub rows: Vec<Rows>,
     /// How many.
     pub accepted: usize,
-    /// The refused ones, all of them.
-    pub errors: Vec<RowError>,
+    /// How many were refused.
+    pub rejected: usize,
 }
 
 /// One value, as its format has it.
@@ -144,94 +145,97 @@ enum Value<'a> {
 }
 
 /// Appends rows to a stream's batches.
-pub(super) struct Writer<'c> {
+pub(super) struct Writer<'c, 'f> {
     ctx: &'c RowContext,
+    on_refused: &'c mut OnRefused<'f>,
     schema: Arc<Schema>,
-    /// Names as rows spell them to columns.
-    columns: HashMap<String, usize, RandomState>,
+    names: Names,
     /// The row that last had a value for each column.
     seen: Vec<usize>,
     row: usize,
     batch: BatchBuilder,
     series: HashMap<Vec<u8>, SeriesId, RandomState>,
+    bound: Bound,
     out: DecodedRows,
 }
 
-impl<'c> Writer<'c> {
-    pub fn new(ctx: &'c RowContext) -> Writer<'c> {
+impl<'c, 'f> Writer<'c, 'f> {
+    pub fn new(ctx: &'c RowContext, on_refused: &'c mut OnRefused<'f>) -> Writer<'c, 'f> {
         let schema = ctx.stream.schema();
         Writer {
             ctx,
+            on_refused,
             seen: vec![0; schema.columns.len()],
             schema,
-            columns: HashMap::default(),
+            names: Names::default(),
             row: 0,
             batch: BatchBuilder::new(ctx.stream.id),
             series: HashMap::default(),
+            bound: Bound::default(),
             out: DecodedRows::default(),
         }
     }
 
-    /// Takes the next row, or what stands in its place.
-    pub fn take(&mut self, cells: Result<&[(Cow<'_, str>, Cell<'_>)], RowReason>, text: &[u8]) {
+    /// Takes the next row, or what stands in its place. False when the rows take too much and no more is wanted.
+    pub fn take(
+        &mut self,
+        cells: Result<&[(Cow<'_, str>, Cell<'_>)], RowReason>,
+        text: &[u8],
+    ) -> bool {
         self.row += 1;
         match cells.and_then(|cells| self.append(cells)) {
-            Ok(()) => self.out.accepted += 1,
+            Ok(()) => {
+                self.out.accepted += 1;
+                let full = self.bound.add(self.schema.columns.len());
+                if full || self.batch.rows() >= SEAL_ROWS {
+                    self.seal();
+                    return self.bound.check().is_ok();
+                }
+            }
             Err(reason) => {
-                let payload =
-                    String::from_utf8_lossy(&text[..text.len().min(MAX_PAYLOAD)]).into_owned();
-                self.out.errors.push(RowError {
+                self.out.rejected += 1;
+                (self.on_refused)(RefusedRow {
                     row: self.row,
                     reason,
-                    payload,
+                    payload: text,
                 });
             }
         }
-        if self.batch.rows() >= SEAL_ROWS {
-            self.seal();
-        }
+        true
     }
 
     fn seal(&mut self) {
         let rows = std::mem::replace(&mut self.batch, BatchBuilder::new(self.ctx.stream.id));
-        self.out.rows.extend(Rows::from_builder(rows));
+        self.bound
+            .seal(rows, self.schema.columns.len(), &mut self.out.rows);
+        self.bound.none_wait();
     }
 
     /// What all rows came to.
-    pub fn finish(mut self) -> DecodedRows {
+    ///
+    /// # Errors
+    /// 413 when they take too much.
+    pub fn finish(mut self) -> Result<DecodedRows, Rejection> {
         self.seal();
-        self.out
-    }
-
-    /// The column that a name means: the exact one, else the only one that differs in case alone.
-    fn column(&mut self, name: &str) -> Option<usize> {
-        if let Some(i) = self.columns.get(name) {
-            return Some(*i);
-        }
-        let all = &self.schema.columns;
-        let found = all.iter().position(|c| c.name == name).or_else(|| {
-            let mut like = all
-                .iter()
-                .enumerate()
-                .filter(|(_, c)| c.name.eq_ignore_ascii_case(name));
-            let first = like.next()?.0;
-            like.next().is_none().then_some(first)
-        })?;
-        self.columns.insert(name.to_owned(), found);
-        Some(found)
+        self.bound.check()?;
+        Ok(self.out)
     }
 
     fn append(&mut self, cells: &[(Cow<'_, str>, Cell<'_>)]) -> Result<(), RowReason> {
         let mut known: Vec<(usize, Value<'_>)> = Vec::with_capacity(cells.len());
         let mut unknown: Vec<(&str, &Cell<'_>)> = Vec::new();
+        let mut met: HashSet<&str, RandomState> = HashSet::default();
         // Backwards, so that of a name given twice the last value is met first and wins.
         for (name, cell) in cells.iter().rev() {
-            match self.column(name) {
+            match self.names.column(&self.schema, name) {
                 Some(i) if std::mem::replace(&mut self.seen[i], self.row) == self.row => {}
                 Some(i) => {
                     known.extend(convert(&self.schema.columns[i], cell, self.ctx)?.map(|v| (i, v)))
                 }
-                None if unknown.iter().any(|(n, _)| *n == name.as_ref()) => {}
+                None if !met.insert(name.as_ref()) => {}
+                None if unknown.len() == MAX_COLUMNS => {
+                    return Err(RowReason::TooManyColumns(MAX_COLUMNS));
+                }
                 None => unknown.push((name.as_ref(), cell)),
             }
         }
@@ -243,7 +247,9 @@ impl<'c> Writer<'c> {
         if !unknown.is_empty() {
             self.add_columns(&unknown)?;
             for (name, cell) in unknown.iter().rev() {
-                let Some(i) = self.column(name) else { continue };
+                let Some(i) = self.names.column(&self.schema, name) else {
+                    continue;
+                };
                 known.extend(convert(&self.schema.columns[i], cell, self.ctx)?.map(|v| (i, v)));
             }
         }
@@ -311,24 +317,23 @@ impl<'c> Writer<'c> {
             convert(&def, cell, self.ctx)?;
             wanted.push((*name, def.data_type, Role::Field));
         }
-        match self.ctx.stream.ensure_columns(&wanted) {
-            Ok(schema) => self.schema = schema,
+        let refused = |e: Error| RowReason::Catalog(e.to_string());
+        let schema = match self.ctx.stream.ensure_columns(&wanted) {
+            Ok(schema) => schema,
             // Another writer was first, with other types: the values are checked against those.
             Err(Error::TypeConflict { .. }) => {
-                self.schema = self.ctx.stream.schema();
-                let missing = wanted
-                    .into_iter()
-                    .filter(|w| self.schema.column(w.0).is_none())
-                    .collect::<Vec<_>>();
-                self.schema = self
-                    .ctx
-                    .stream
-                    .ensure_columns(&missing)
-                    .map_err(|e| RowReason::Catalog(e.to_string()))?;
+                let schema = self.ctx.stream.schema();
+                wanted.retain(|w| schema.column(w.0).is_none());
+                self.ctx.stream.ensure_columns(&wanted).map_err(refused)?
             }
-            Err(e) => return Err(RowReason::Catalog(e.to_string())),
+            Err(e) => return Err(refused(e)),
+        };
+        // The rows that wait get a cell in each new column, so they are sealed first if that is much.
+        let more = schema.columns.len() - self.schema.columns.len();
+        if self.bound.add(self.batch.rows() * more) {
+            self.seal();
         }
-        self.columns.clear();
+        self.schema = schema;
         self.seen.resize(self.schema.columns.len(), 0);
         Ok(())
     }
@@ -357,6 +362,64 @@ impl<'c> Writer<'c> {
             self.series.insert(key, series);
         }
         series
+    }
+}
+
+/// From so many columns on names are looked up in a table that holds them all.
+const MANY_COLUMNS: usize = 64;
+
+/// Names as rows spell them to columns.
+#[derive(Default)]
+struct Names {
+    /// Spellings met since the schema last grew.
+    met: HashMap<String, usize, RandomState>,
+    /// Columns of the schema then.
+    known: usize,
+    /// The first `folded` columns by name, and by name in small letters: `None` when several differ in case alone.
+    exact: HashMap<String, usize, RandomState>,
+    lower: HashMap<String, Option<usize>, RandomState>,
+    folded: usize,
+}
+
+impl Names {
+    /// The column that a name means: the exact one, else the only one that differs in case alone.
+    fn column(&mut self, schema: &Schema, name: &str) -> Option<usize> {
+        let all = &schema.columns;
+        if self.known != all.len() {
+            // A new column may take a name over, or make it ambiguous.
+            self.met.clear();
+            self.known = all.len();
+        }
+        if let Some(i) = self.met.get(name) {
+            return Some(*i);
+        }
+        let found = if all.len() < MANY_COLUMNS {
+            let alike = |c: &ColumnDef| c.name.eq_ignore_ascii_case(name);
+            all.iter().position(|c| c.name == name).or_else(|| {
+                let first = all.iter().position(alike)?;
+                (!all[first + 1..].iter().any(alike)).then_some(first)
+            })?
+        } else {
+            self.fold(all);
+            match self.exact.get(name) {
+                Some(i) => *i,
+                None => (*self.lower.get(&name.to_ascii_lowercase())?)?,
+            }
+        };
+        self.met.insert(name.to_owned(), found);
+        Some(found)
+    }
+
+    /// Takes in the columns that are new: a schema only ever grows.
+    fn fold(&mut self, all: &[ColumnDef]) {
+        for (i, c) in all.iter().enumerate().skip(self.folded) {
+            self.exact.insert(c.name.clone(), i);
+            self.lower
+                .entry(c.name.to_ascii_lowercase())
+                .and_modify(|known| *known = None)
+                .or_insert(Some(i));
+        }
+        self.folded = all.len();
     }
 }
 

@@ -1,5 +1,6 @@
 use super::json::{JsonFormat, MAX_DEPTH};
 use super::*;
+use crate::admission::Rejection;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -55,8 +56,43 @@ fn batches(rows: Vec<Rows>) -> Vec<Batch> {
     rows.into_iter().map(finish).collect()
 }
 
+/// A refused row, kept.
+#[derive(Debug, PartialEq)]
+struct Refused {
+    row: usize,
+    reason: RowReason,
+    payload: String,
+}
+
+/// What a body held, with its refused rows.
+struct Held {
+    rows: Vec<Rows>,
+    accepted: usize,
+    errors: Vec<Refused>,
+}
+
+fn hold(
+    decode: impl FnOnce(&mut dyn FnMut(RefusedRow<'_>)) -> Result<DecodedRows, Rejection>,
+) -> Held {
+    let mut errors = Vec::new();
+    let decoded = decode(&mut |r| {
+        errors.push(Refused {
+            row: r.row,
+            reason: r.reason,
+            payload: String::from_utf8_lossy(r.payload).into_owned(),
+        });
+    });
+    let decoded = decoded.unwrap();
+    assert_eq!(decoded.rejected, errors.len());
+    Held {
+        rows: decoded.rows,
+        accepted: decoded.accepted,
+        errors,
+    }
+}
+
 /// Rows as JSON objects again: times as integers, decimals as their unscaled values.
-fn read(stream: &Stream, decoded: DecodedRows) -> Vec<Map<String, Value>> {
+fn read(stream: &Stream, decoded: Held) -> Vec<Map<String, Value>> {
     let schema = stream.schema();
     let mut out = Vec::new();
     for b in batches(decoded.rows) {
@@ -96,20 +132,17 @@ fn read(stream: &Stream, decoded: DecodedRows) -> Vec<Map<String, Value>> {
     out
 }
 
-fn lines(stream: &Arc<Stream>, body: &[u8]) -> DecodedRows {
-    json::decode(
-        body,
-        JsonFormat::Lines,
-        &RowContext::new(stream.clone(), NOW),
-    )
+fn json_rows(stream: &Arc<Stream>, body: &[u8], format: JsonFormat) -> Held {
+    let ctx = RowContext::new(stream.clone(), NOW);
+    hold(|refused| json::decode(body, format, &ctx, refused))
 }
 
-fn document(stream: &Arc<Stream>, body: &[u8]) -> DecodedRows {
-    json::decode(
-        body,
-        JsonFormat::Document,
-        &RowContext::new(stream.clone(), NOW),
-    )
+fn lines(stream: &Arc<Stream>, body: &[u8]) -> Held {
+    json_rows(stream, body, JsonFormat::Lines)
+}
+
+fn document(stream: &Arc<Stream>, body: &[u8]) -> Held {
+    json_rows(stream, body, JsonFormat::Document)
 }
 
 fn one(body: &str) -> Map<String, Value> {
@@ -327,12 +360,83 @@ fn hostile_json() {
     }
     let long = one(&format!("{{\"timestamp\":1,\"score\":0.{digits}}}"));
     assert_eq!(long["score"], json!(1.0));
+}
+
+#[test]
+fn rows_of_many_names_cost_no_more_than_their_text() {
     let s = purchases();
-    let d = lines(
-        &s,
-        &[b"{\"note\":\"".as_slice(), &vec![b'x'; 1 << 20]].concat(),
-    );
-    assert_eq!(d.errors[0].payload.len(), MAX_PAYLOAD);
+    // Each name once more than a row may have, and names that a wide stream does not have, in many rows.
+    let many: String = (0..70_000).map(|i| format!("\"c{i}\":1,")).collect();
+    let d = lines(&s, format!("{{{many}\"z\":1}}").as_bytes());
+    assert_eq!(d.errors[0].reason, RowReason::TooManyColumns(65_536));
+    let nested = format!("{{{}\"p\":{{{many}\"z\":1}}}}", &many[..200_000 / 2 * 2]);
+    let d = lines(&s, nested.replace(",\"p\"", ",\"q\"").as_bytes());
+    assert_eq!(d.accepted, 0);
+    let wide: Vec<_> = (0..4_000).map(|i| format!("w{i}")).collect();
+    let mut columns: Vec<_> = wide
+        .iter()
+        .map(|n| (n.as_str(), DataType::Float64, Role::Field))
+        .collect();
+    columns.push(("time", DataType::Timestamp, Role::Time));
+    let s = stream(&columns);
+    let row: String = (0..4_000).map(|i| format!("\"n{i}\":1,")).collect();
+    let body = format!("{{{row}\"W7\":1}}\n").repeat(200);
+    let began = std::time::Instant::now();
+    let d = lines(&s, body.as_bytes());
+    assert_eq!(d.errors[199].reason, RowReason::TooManyColumns(4_096));
+    // Comparing each name with each column would take minutes.
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+}
+
+/// One row for each of `names`, with that member alone.
+fn one_name_a_row(names: usize, rows: usize) -> String {
+    (0..rows)
+        .map(|i| format!("{{\"a{}\":1}}\n", i % names))
+        .collect()
+}
+
+#[test]
+fn many_names_are_sealed_in_small_batches_and_refused_when_they_are_too_much() {
+    let timed = || stream(&[("time", DataType::Timestamp, Role::Time)]);
+    let (s, body) = (timed(), one_name_a_row(3_000, 6_000));
+    let d = lines(&s, body.as_bytes());
+    assert_eq!((d.accepted, d.errors.len()), (6_000, 0));
+    let batches = batches(d.rows);
+    assert_eq!(batches.iter().map(|b| b.rows).sum::<usize>(), 6_000);
+    for b in &batches {
+        assert!(b.byte_len() <= 40 << 20, "{} bytes", b.byte_len());
+    }
+    let ctx = RowContext::new(timed(), NOW);
+    let body = one_name_a_row(4_000, 120_000);
+    let refused = json::decode(body.as_bytes(), JsonFormat::Lines, &ctx, &mut |_| {});
+    let error = refused.err().unwrap();
+    assert_eq!((error.status, error.code), (413, "rows_too_large"));
+}
+
+#[test]
+fn a_name_follows_the_columns_as_they_come() {
+    for before in [1, 200] {
+        let names: Vec<_> = (0..before).map(|i| format!("f{i}")).collect();
+        let mut columns: Vec<_> = names
+            .iter()
+            .map(|n| (n.as_str(), DataType::Float64, Role::Field))
+            .collect();
+        columns.push(("time", DataType::Timestamp, Role::Time));
+        columns.push(("Abc", DataType::Float64, Role::Field));
+        let s = stream(&columns);
+        let d = lines(&s, b"{\"abc\":1}\n{\"new\":1}\n{\"ABC\":2}");
+        assert_eq!((d.accepted, s.schema().columns.len()), (3, before + 3));
+        s.ensure_columns(&[("abc", DataType::Float64, Role::Field)])
+            .unwrap();
+        let d = lines(&s, b"{\"abc\":3}\n{\"ABC\":4}");
+        let rows = read(&s, d);
+        assert_eq!(rows[0]["abc"], json!(3.0));
+        assert_eq!(
+            rows[1]["ABC"],
+            json!(4.0),
+            "ambiguous, so a column of its own"
+        );
+    }
 }
 
 #[test]
@@ -362,7 +466,8 @@ fn csv_by_its_header() {
         ,1,,,,\n\
         1700000000,8,Oslo,9,abc,false\n\
         1700000000,9,Oslo,9,2,false\n";
-    let d = csv::decode(body.as_bytes(), &ctx);
+    let csv = |body: &[u8]| hold(|refused| csv::decode(body, &ctx, refused));
+    let d = csv(body.as_bytes());
     let bad: Vec<usize> = d.errors.iter().map(|e| e.row).collect();
     assert_eq!((d.accepted, bad), (3, vec![3, 4, 5, 6, 7]));
     assert_eq!(
@@ -378,11 +483,14 @@ fn csv_by_its_header() {
     assert_eq!(Value::Object(rows[0].clone()), first);
     assert_eq!(rows[1].len(), 1, "empty cells are null");
     assert_eq!(rows[2]["note"], json!("9"));
-    for bad in ["", "a,a\n1,2", "a,\n1,2", "\"\u{0}"] {
-        let d = csv::decode(bad.as_bytes(), &ctx);
-        assert_eq!(d.accepted, 0, "{bad:?}");
+    assert_eq!(csv(b"\"\0").accepted, 0);
+    for bad in ["", "a,a\n1,2", "a,\n1,2"] {
+        let refused = csv::decode(bad.as_bytes(), &ctx, &mut |_| {});
+        let error = refused.err().unwrap();
+        assert_eq!(error.status, 400, "{bad:?}");
+        assert!(error.message.starts_with("the header line: "), "{error}");
     }
-    let d = csv::decode(b"timestamp,note\n1,\xff\n1,ok\n", &ctx);
+    let d = csv(b"timestamp,note\n1,\xff\n1,ok\n");
     assert_eq!(
         (d.accepted, d.errors[0].reason.clone()),
         (1, RowReason::NotUtf8)
@@ -465,10 +573,10 @@ proptest! {
         let ctx = RowContext::new(s, NOW);
         for text in [body.as_slice(), like.as_bytes()] {
             for format in [JsonFormat::Lines, JsonFormat::Document] {
-                let _ = json::decode(text, format, &ctx);
+                let _ = json::decode(text, format, &ctx, &mut |_| {});
                 let _ = json::infer_stream(text, format);
             }
-            let _ = csv::decode(text, &ctx);
+            let _ = csv::decode(text, &ctx, &mut |_| {});
             let _ = csv::infer_stream(text);
         }
     }

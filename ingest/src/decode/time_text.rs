@@ -34,18 +34,26 @@ impl Precision {
         }
     }
 
-    /// The unit that a `precision` parameter of the Influx routes names, v1 and v2 alike.
+    /// The unit of that name: `ns`, `us`, `ms` or `s`, and the short `n` and `u`.
     #[must_use]
-    pub fn from_parameter(name: &str) -> Option<Precision> {
+    pub fn of(name: &str) -> Option<Precision> {
         Some(match name {
-            "n" | "ns" | "nanosecond" => Precision::Nanos,
-            "u" | "us" | "µ" | "microsecond" => Precision::Micros,
-            "ms" | "millisecond" => Precision::Millis,
-            "s" | "second" => Precision::Seconds,
-            "m" => Precision::Minutes,
-            "h" => Precision::Hours,
+            "n" | "ns" => Precision::Nanos,
+            "u" | "us" | "µ" | "µs" => Precision::Micros,
+            "ms" => Precision::Millis,
+            "s" => Precision::Seconds,
             _ => return None,
         })
+    }
+
+    /// The unit that a `precision` parameter of the Influx routes names, v1 and v2 alike: minutes and hours, too.
+    #[must_use]
+    pub fn of_influx(name: &str) -> Option<Precision> {
+        match name {
+            "m" => Some(Precision::Minutes),
+            "h" => Some(Precision::Hours),
+            _ => Precision::of(name),
+        }
     }
 
     /// The unit that an undeclared integer time most likely has, by its size: each unit covers a thousandfold range,
@@ -177,6 +185,22 @@ pub fn parse_time(text: &[u8]) -> Option<i64> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn units_by_name() {
+        for (name, unit) in [
+            ("n", Precision::Nanos),
+            ("us", Precision::Micros),
+            ("ms", Precision::Millis),
+            ("s", Precision::Seconds),
+        ] {
+            assert_eq!(Precision::of(name), Some(unit));
+            assert_eq!(Precision::of_influx(name), Some(unit));
+        }
+        assert_eq!(Precision::of("m"), None, "minutes are InfluxDB's alone");
+        assert_eq!(Precision::of_influx("m"), Some(Precision::Minutes));
+        assert_eq!(Precision::of_influx("fortnight"), None);
+    }
 
     #[test]
     fn known_instants() {

@@ -18,6 +18,8 @@ use query::types::type_name;
 pub(crate) enum Form {
     Json,
     Lines,
+    /// Server-sent events: `columns`, a `row` for each, `end`.
+    Events,
     Csv,
     Arrow,
 }
@@ -27,6 +29,7 @@ impl Form {
         match self {
             Form::Json => "application/json",
             Form::Lines => "application/x-ndjson",
+            Form::Events => "text/event-stream",
             Form::Csv => "text/csv; charset=utf-8; header=present",
             Form::Arrow => "application/vnd.apache.arrow.stream",
         }

@@ -53,6 +53,12 @@ impl Writer {
                 Out::Text(text)
             }
             Form::Lines => Out::Text(text),
+            Form::Events => {
+                text.extend_from_slice(b"event: columns\ndata: {\"columns\":");
+                json_columns(schema, &mut text);
+                text.extend_from_slice(b"}\n\n");
+                Out::Text(text)
+            }
         };
         Ok(Writer {
             form,
@@ -66,6 +72,9 @@ impl Writer {
         match (&mut self.out, self.form) {
             (Out::Arrow(writer), _) => writer.write(batch)?,
             (Out::Text(out), Form::Lines) => json_objects(batch, self.epoch, b"", b"\n", out),
+            (Out::Text(out), Form::Events) => {
+                json_objects(batch, self.epoch, b"event: row\ndata: ", b"\n\n", out);
+            }
             (Out::Text(out), Form::Csv) => csv_rows(batch, self.epoch, out),
             (Out::Text(out), _) => json_rows(batch, self.epoch, &mut self.first, out),
         }
@@ -76,11 +85,32 @@ impl Writer {
         match &mut self.out {
             Out::Arrow(writer) => writer.finish(),
             Out::Text(out) => {
-                if self.form == Form::Json {
-                    json_tail(tail, out);
+                match self.form {
+                    Form::Json => {
+                        out.extend_from_slice(b"],");
+                        json_tail(tail, out);
+                    }
+                    Form::Events => {
+                        out.extend_from_slice(b"event: end\ndata: {");
+                        json_tail(tail, out);
+                        out.extend_from_slice(b"\n\n");
+                    }
+                    _ => {}
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Ends an answer that has begun and can't go on, where its form has words for that; `error` is JSON.
+    pub(crate) fn fail(&mut self, error: &str) -> bool {
+        match (&mut self.out, self.form) {
+            (Out::Text(out), Form::Events) => {
+                // Writing to a Vec can't fail.
+                let _ = write!(out, "event: error\ndata: {{\"error\":{error}}}\n\n");
+                true
+            }
+            _ => false,
         }
     }
 
@@ -100,11 +130,12 @@ impl Writer {
     }
 }
 
+/// The members behind the rows, and the end of the object.
 fn json_tail(tail: &Tail<'_>, out: &mut Vec<u8>) {
     // Writing to a Vec can't fail.
     let _ = write!(
         out,
-        "],\"lsn\":{},\"elapsed_ms\":{:.3}",
+        "\"lsn\":{},\"elapsed_ms\":{:.3}",
         tail.lsn, tail.elapsed_ms
     );
     if let Some(message) = tail.message {

@@ -20,7 +20,8 @@ impl Wanted {
     pub(crate) fn form(self) -> Form {
         match self {
             Wanted::Answer(form) => form,
-            Wanted::Lines | Wanted::Events => Form::Lines,
+            Wanted::Lines => Form::Lines,
+            Wanted::Events => Form::Events,
         }
     }
 }

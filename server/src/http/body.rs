@@ -1,26 +1,107 @@
-//! Reading a request's body: bounded as sent, bounded once decompressed.
+//! Reading a request's body: bounded as sent, bounded once decompressed, and bounded together with all others.
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body as _, Incoming};
 use hyper::{HeaderMap, header};
 use ingest::admission::{self, Encoding, Limits, Rejection};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// What a body may be.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct BodyLimits {
     pub(crate) sent: usize,
     pub(crate) decoded: usize,
     pub(crate) time: Duration,
+    pub(crate) budget: Arc<Budget>,
+}
+
+/// Bodies up to this length are not counted: the number of connections bounds them, and most requests are small.
+const UNCOUNTED: usize = 64 << 10;
+
+/// Memory that all bodies may take together.
+pub(crate) struct Budget {
+    used: AtomicUsize,
+    bound: usize,
+}
+
+impl Budget {
+    pub(crate) fn new(bound: usize) -> Budget {
+        Budget {
+            used: AtomicUsize::new(0),
+            bound,
+        }
+    }
+
+    /// Bytes that are taken now.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let more = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.bound);
+        self.used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .is_ok()
+    }
+}
+
+/// What one body has taken of the budget; it is given back with it.
+struct Hold {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Hold {
+    fn new(budget: &Arc<Budget>) -> Hold {
+        Hold {
+            budget: budget.clone(),
+            bytes: 0,
+        }
+    }
+
+    fn grow(&mut self, bytes: usize) -> bool {
+        let taken = self.budget.take(bytes);
+        self.bytes += if taken { bytes } else { 0 };
+        taken
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A whole body, decompressed.
+pub(crate) struct Body {
+    bytes: Bytes,
+    _hold: Option<Hold>,
+}
+
+impl Body {
+    fn small(bytes: Bytes) -> Body {
+        Body { bytes, _hold: None }
+    }
+}
+
+impl Deref for Body {
+    type Target = Bytes;
+
+    fn deref(&self) -> &Bytes {
+        &self.bytes
+    }
 }
 
 /// The whole body, decompressed.
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: Incoming,
-    limits: BodyLimits,
-) -> Result<Bytes, Rejection> {
+    limits: &BodyLimits,
+) -> Result<Body, Rejection> {
     let encoding = match headers.get(header::CONTENT_ENCODING) {
         None => Encoding::Identity,
         Some(value) => Encoding::from_header(Some(value.to_str().unwrap_or("?")))?,
@@ -33,8 +114,14 @@ pub(crate) async fn read(
         body: limits.sent,
         decoded: limits.decoded,
     };
+    let mut hold = Hold::new(&limits.budget);
     let unpack = move || {
-        admission::decompress(&whole, encoding, &bounds).map(|b| Bytes::from(b.into_owned()))
+        let unpacked =
+            admission::decompress(&whole, encoding, &bounds, &mut |more| hold.grow(more))?;
+        Ok(Body {
+            bytes: Bytes::from(unpacked.into_owned()),
+            _hold: Some(hold),
+        })
     };
     // A thread of its own: a large body takes long to unpack, and connections share few threads.
     match tokio::task::spawn_blocking(unpack).await {
@@ -77,33 +164,29 @@ fn broken(error: hyper::Error) -> Rejection {
 }
 
 /// The body as sent. One frame is taken as it is; several are gathered.
-async fn sent(mut body: Incoming, limits: BodyLimits) -> Result<Bytes, Rejection> {
+async fn sent(mut body: Incoming, limits: &BodyLimits) -> Result<Body, Rejection> {
     let announced = body.size_hint().lower();
     if announced > limits.sent as u64 {
         return Err(too_large(limits.sent));
     }
+    let mut first = Bytes::new();
     // Small bodies come with their heads: no timer is set up for them.
     if let Some(frame) = futures::FutureExt::now_or_never(body.frame()) {
         let Some(frame) = frame else {
-            return Ok(Bytes::new());
+            return Ok(Body::small(first));
         };
-        let first = frame.map_err(broken)?.into_data().unwrap_or_default();
-        if body.is_end_stream() {
+        first = frame.map_err(broken)?.into_data().unwrap_or_default();
+        if body.is_end_stream() && first.len() <= UNCOUNTED {
             return if first.len() > limits.sent {
                 Err(too_large(limits.sent))
             } else {
-                Ok(first)
+                Ok(Body::small(first))
             };
         }
-        let rest = gather(body, first, announced, limits.sent);
-        return tokio::time::timeout(limits.time, rest)
-            .await
-            .map_err(|_| slow(limits.time))?;
+    } else if body.is_end_stream() {
+        return Ok(Body::small(first));
     }
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    let all = gather(body, Bytes::new(), announced, limits.sent);
+    let all = gather(body, first, announced, limits);
     tokio::time::timeout(limits.time, all)
         .await
         .map_err(|_| slow(limits.time))?
@@ -116,31 +199,62 @@ async fn gather(
     mut body: Incoming,
     first: Bytes,
     announced: u64,
-    limit: usize,
-) -> Result<Bytes, Rejection> {
+    limits: &BodyLimits,
+) -> Result<Body, Rejection> {
     let mut whole = BytesMut::new();
+    let mut hold = Hold::new(&limits.budget);
     let mut data = first;
     loop {
-        if whole.len() + data.len() > limit {
-            return Err(too_large(limit));
+        let len = whole.len() + data.len();
+        if len > limits.sent {
+            return Err(too_large(limits.sent));
         }
         if !data.is_empty() {
-            if whole.is_empty() && body.is_end_stream() {
-                return Ok(data);
+            // The only frame needs no copy.
+            let only = whole.is_empty() && body.is_end_stream();
+            if whole.is_empty() && !only {
+                let promised = usize::try_from(announced).unwrap_or(limits.sent);
+                let room = promised.min(PROMISED).max(len);
+                if !hold.grow(room) {
+                    return Err(admission::no_room());
+                }
+                whole.reserve(room);
+            } else if len > hold.bytes && !hold.grow(len - hold.bytes) {
+                return Err(admission::no_room());
             }
-            if whole.capacity() == 0 {
-                whole.reserve(
-                    usize::try_from(announced)
-                        .unwrap_or(limit)
-                        .min(PROMISED)
-                        .max(data.len()),
-                );
+            if only {
+                return Ok(Body {
+                    bytes: data,
+                    _hold: Some(hold),
+                });
             }
             whole.extend_from_slice(&data);
         }
         match body.frame().await {
             Some(frame) => data = frame.map_err(broken)?.into_data().unwrap_or_default(),
-            None => return Ok(whole.freeze()),
+            None => {
+                return Ok(Body {
+                    bytes: whole.freeze(),
+                    _hold: Some(hold),
+                });
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_of_the_budget_is_given_back() {
+        let budget = Arc::new(Budget::new(100));
+        let mut a = Hold::new(&budget);
+        assert!(a.grow(60) && a.grow(40) && !a.grow(1));
+        assert!(!Hold::new(&budget).grow(usize::MAX));
+        assert_eq!(budget.used(), 100);
+        drop(a);
+        assert_eq!(budget.used(), 0);
+        assert!(Hold::new(&budget).grow(100));
     }
 }

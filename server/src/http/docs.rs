@@ -1,278 +1,244 @@
-//! The API described: OpenAPI for programs, a plain page for people. Both are made from one list.
+//! The API described: OpenAPI for programs, a page for people. Both are made from the table of routes.
 
 use super::reply::json_of;
+use super::routes::{Errors, ROUTES, Route};
 use axum::response::{Html, IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
-/// A route: method, path, what it does, parameters (name, what it means), what goes in, what comes out.
-struct Route {
-    method: &'static str,
-    path: &'static str,
-    does: &'static str,
-    parameters: &'static [(&'static str, &'static str)],
-    takes: &'static [&'static str],
-    gives: &'static [&'static str],
+/// The schemas of replies.
+pub(crate) fn schemas() -> Value {
+    // Invariant: the file is JSON; a test reads it.
+    serde_json::from_str(include_str!("schemas.json")).unwrap_or_default()
 }
 
-const SQL_FORMS: &[&str] = &[
-    "application/json",
-    "application/x-ndjson",
-    "text/csv",
-    "application/vnd.apache.arrow.stream",
-    "text/event-stream",
-];
+/// What an error's status means here.
+fn meaning(status: u16) -> &'static str {
+    match status {
+        400 => "the request is wrong",
+        403 => "a page from elsewhere, or a host name that is not known",
+        404 => "there is no such thing",
+        405 => "a reading request that would write",
+        406 => "none of the accepted types is known",
+        408 => "a time limit has passed",
+        409 => "it contradicts what is there",
+        413 => "too large; send smaller batches",
+        415 => "the content type or encoding is not known",
+        422 => "well formed, and cannot run",
+        426 => "this is for WebSockets",
+        429 => "too many; retry after the time that Retry-After gives",
+        503 => "not now; retry after the time that Retry-After gives, if it does",
+        _ => "a fault of the server",
+    }
+}
 
-const ROUTES: &[Route] = &[
-    Route {
-        method: "post",
-        path: "/api/v1/sql",
-        does: "Runs SQL statements in order; the reply is the last one's.",
-        parameters: &[
-            ("db", "the database"),
-            ("epoch", "times as integers: ns, us, ms or s"),
-        ],
-        takes: &["text/plain"],
-        gives: SQL_FORMS,
-    },
-    Route {
-        method: "get",
-        path: "/api/v1/sql",
-        does: "Runs SQL that reads.",
-        parameters: &[
-            ("q", "the text"),
-            ("db", "the database"),
-            ("epoch", "times as integers: ns, us, ms or s"),
-        ],
-        takes: &[],
-        gives: SQL_FORMS,
-    },
-    Route {
-        method: "get",
-        path: "/api/v1/query",
-        does: "Runs SQL that reads.",
-        parameters: &[("sql", "the text"), ("db", "the database")],
-        takes: &[],
-        gives: SQL_FORMS,
-    },
-    Route {
-        method: "post",
-        path: "/api/v1/ingest/{stream}",
-        does: "Adds rows. Good rows are kept, bad ones are told of and go to the stream dead_letters.",
-        parameters: &[
-            ("db", "the database"),
-            ("create", "make the stream from the first row"),
-            ("precision", "unit of integer times: ns, us, ms or s"),
-        ],
-        takes: &["application/x-ndjson", "application/json", "text/csv"],
-        gives: &["application/json"],
-    },
-    Route {
-        method: "post",
-        path: "/write",
-        does: "InfluxDB line protocol, API v1.",
-        parameters: &[("db", "the database"), ("precision", "n, u, ms, s, m or h")],
-        takes: &["text/plain"],
-        gives: &[],
-    },
-    Route {
-        method: "post",
-        path: "/api/v2/write",
-        does: "InfluxDB line protocol, API v2.",
-        parameters: &[("bucket", "the database"), ("precision", "ns, us, ms or s")],
-        takes: &["text/plain"],
-        gives: &[],
-    },
-    Route {
-        method: "get",
-        path: "/api/v1/streams",
-        does: "Streams with their columns, options and rows.",
-        parameters: &[("db", "the database")],
-        takes: &[],
-        gives: &["application/json"],
-    },
-    Route {
-        method: "get",
-        path: "/api/v1/streams/{name}",
-        does: "One stream.",
-        parameters: &[("db", "the database")],
-        takes: &[],
-        gives: &["application/json"],
-    },
-    Route {
-        method: "get",
-        path: "/api/v1/views",
-        does: "Continuous views with their columns, state and position.",
-        parameters: &[("db", "the database")],
-        takes: &[],
-        gives: &["application/json"],
-    },
-    Route {
-        method: "get",
-        path: "/ws",
-        does: "WebSocket: subscribe to views, to the dashboard's metrics and to SQL with EMIT CHANGES.",
-        parameters: &[],
-        takes: &[],
-        gives: &[],
-    },
-    Route {
-        method: "post",
-        path: "/api/v1/admin/flush",
-        does: "Writes all rows in memory to segments; returns when done.",
-        parameters: &[],
-        takes: &[],
-        gives: &["application/json"],
-    },
-    Route {
-        method: "post",
-        path: "/api/v1/admin/compact",
-        does: "Brings segments to their final form; returns when done.",
-        parameters: &[],
-        takes: &[],
-        gives: &["application/json"],
-    },
-    Route {
-        method: "get",
-        path: "/api/v1/admin/storage",
-        does: "Bytes of log, segments and index; rows per stream.",
-        parameters: &[],
-        takes: &[],
-        gives: &["application/json"],
-    },
-    Route {
-        method: "get",
-        path: "/metrics",
-        does: "Counters in Prometheus' text form.",
-        parameters: &[],
-        takes: &[],
-        gives: &["text/plain"],
-    },
-    Route {
-        method: "get",
-        path: "/health",
-        does: "200 as long as the server lives.",
-        parameters: &[],
-        takes: &[],
-        gives: &["application/json"],
-    },
-    Route {
-        method: "get",
-        path: "/ready",
-        does: "200 once recovery is done, 503 before.",
-        parameters: &[],
-        takes: &[],
-        gives: &["application/json"],
-    },
-    Route {
-        method: "get",
-        path: "/ping",
-        does: "204 and a version, for InfluxDB's clients.",
-        parameters: &[],
-        takes: &[],
-        gives: &[],
-    },
-    Route {
-        method: "post",
-        path: "/query",
-        does: "InfluxQL's CREATE DATABASE and SHOW DATABASES, for InfluxDB's clients.",
-        parameters: &[("q", "the statement")],
-        takes: &[],
-        gives: &["application/json"],
-    },
-    Route {
-        method: "get",
-        path: "/settings",
-        does: "What QuestDB's clients ask before they write.",
-        parameters: &[],
-        takes: &[],
-        gives: &["application/json"],
-    },
-];
+fn reason(status: u16) -> &'static str {
+    StatusCode::from_u16(status)
+        .ok()
+        .and_then(|s| s.canonical_reason())
+        .unwrap_or("")
+}
 
 /// `GET /api/v1/openapi.json`.
-pub(crate) async fn openapi() -> Response {
+pub(super) async fn openapi() -> Response {
+    describe()
+}
+
+/// Apart from its handler: the table of routes names that one, so its own body can't name the table.
+fn describe() -> Response {
     let mut paths = Map::new();
     for route in ROUTES {
         let item = paths.entry(route.path).or_insert_with(|| json!({}));
         item[route.method] = operation(route);
     }
-    let error = json!({"type": "object", "required": ["error"], "properties": {"error": {"type": "object", "required": ["code", "message"], "properties": {
-        "code": {"type": "string"}, "message": {"type": "string"}, "line": {"type": "integer"}, "column": {"type": "integer"},
-        "hint": {"type": "string"}, "statement": {"type": "integer"}}}}});
     json_of(&json!({
         "openapi": "3.1.0",
         "info": {"title": "Tidemill", "version": env!("CARGO_PKG_VERSION"), "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
         "paths": paths,
-        "components": {"schemas": {"Error": error}},
+        "components": {"schemas": schemas()},
     }))
 }
 
+fn reference(schema: &str) -> Value {
+    if schema.is_empty() {
+        return json!({});
+    }
+    json!({"schema": {"$ref": format!("#/components/schemas/{schema}")}})
+}
+
+fn names_in(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/')
+        .filter_map(|p| p.strip_prefix('{')?.strip_suffix('}'))
+}
+
 fn operation(route: &Route) -> Value {
-    let in_path = route
-        .path
-        .split('/')
-        .filter_map(|p| p.strip_prefix('{')?.strip_suffix('}'));
-    let mut parameters: Vec<Value> =
-        in_path.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})).collect();
-    parameters.extend(route.parameters.iter().map(|(name, means)| {
-        json!({"name": name, "in": "query", "description": means, "schema": {"type": "string"}})
-    }));
-    let content = |kinds: &[&str]| -> Value {
-        kinds
+    let text = json!({"type": "string"});
+    let mut parameters: Vec<Value> = names_in(route.path)
+        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": text}))
+        .collect();
+    for (place, named) in [("query", route.parameters), ("header", route.headers)] {
+        parameters.extend(named.iter().map(|(name, means)| {
+            json!({"name": name, "in": place, "description": means, "required": means.ends_with("; required"), "schema": text})
+        }));
+    }
+    let mut responses = Map::new();
+    let mut done = json!({"description": reason(route.status)});
+    if !route.gives.is_empty() {
+        let content: Map<_, _> = route
+            .gives
             .iter()
-            .map(|k| ((*k).to_owned(), json!({})))
-            .collect::<Map<_, _>>()
-            .into()
+            .map(|(kind, schema)| ((*kind).to_owned(), reference(schema)))
+            .collect();
+        done["content"] = content.into();
+    }
+    responses.insert(route.status.to_string(), done);
+    let schema = match route.error_form {
+        Errors::Own => "Error",
+        Errors::InfluxV1 => "InfluxV1Error",
+        Errors::InfluxV2 => "InfluxV2Error",
     };
+    for status in route.errors {
+        let schema = if route.path == "/ready" {
+            "Ready"
+        } else {
+            schema
+        };
+        let error = json!({"description": meaning(*status), "content": {"application/json": reference(schema)}});
+        responses.insert(status.to_string(), error);
+    }
     let mut operation = json!({
+        "tags": [route.group],
         "summary": route.does,
         "parameters": parameters,
-        "responses": {
-            "2XX": {"description": "done", "content": content(route.gives)},
-            "default": {"description": "why not", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-        },
+        "responses": responses,
     });
     if !route.takes.is_empty() {
-        operation["requestBody"] = json!({"content": content(route.takes)});
+        let content: Map<_, _> = route
+            .takes
+            .iter()
+            .map(|kind| ((*kind).to_owned(), json!({})))
+            .collect();
+        operation["requestBody"] = json!({"content": content});
     }
     operation
 }
 
-/// `GET /api/docs`.
-pub(crate) async fn page() -> Response {
-    let mut rows = String::new();
-    for route in ROUTES {
-        let mut parameters = String::new();
-        for (name, means) in route.parameters {
-            let _ = write!(parameters, "<div><code>{name}</code> {means}</div>");
-        }
-        let kinds = |kinds: &[&str]| {
-            kinds
-                .iter()
-                .map(|k| format!("<div><code>{k}</code></div>"))
-                .collect::<String>()
+/// Text with `code` in backquotes as HTML. The texts are ours: nothing of a request is among them.
+fn marked(text: &str) -> String {
+    let escaped = text
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
+    let mut out = String::new();
+    for (i, part) in escaped.split('`').enumerate() {
+        let _ = if i % 2 == 1 {
+            write!(out, "<code>{part}</code>")
+        } else {
+            write!(out, "{part}")
         };
-        let _ = write!(
-            rows,
-            "<tr><td><code>{}</code></td><td><code>{}</code></td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            route.method.to_uppercase(),
-            route.path,
-            route.does,
-            parameters,
-            kinds(route.takes),
-            kinds(route.gives)
-        );
     }
+    out
+}
+
+/// Rows of a definition list, if there is one.
+fn list(out: &mut String, title: &str, rows: impl IntoIterator<Item = (String, String)>) {
+    let mut rows = rows.into_iter().peekable();
+    if rows.peek().is_none() {
+        return;
+    }
+    // Writing to a String can't fail.
+    let _ = write!(out, "<h4>{title}</h4><dl>");
+    for (name, means) in rows {
+        let _ = write!(out, "<dt>{name}</dt><dd>{means}</dd>");
+    }
+    out.push_str("</dl>");
+}
+
+fn section(route: &Route) -> String {
+    let code = |text: &str| format!("<code>{text}</code>");
+    let named = |all: &[(&str, &str)]| -> Vec<_> {
+        all.iter().map(|(n, m)| (code(n), marked(m))).collect()
+    };
+    let kinds = |all: &[&str]| all.iter().map(|k| code(k)).collect::<Vec<_>>().join(" ");
+    let mut out = String::new();
+    let _ = write!(
+        out,
+        "<details class=route><summary><span class=\"method {method}\">{shown}</span><code class=path>{path}</code>\
+         <span class=does>{does}</span></summary><div class=about>",
+        method = route.method,
+        shown = route.method.to_uppercase(),
+        path = route.path,
+        does = marked(route.does),
+    );
+    list(&mut out, "Parameters", named(route.parameters));
+    list(&mut out, "Headers", named(route.headers));
+    let takes = (!route.takes.is_empty()).then(|| ("body".to_owned(), kinds(route.takes)));
+    list(&mut out, "Takes", takes);
+    let given: Vec<&str> = route.gives.iter().map(|g| g.0).collect();
+    let shape = route.gives.iter().find(|g| !g.1.is_empty());
+    let shape = shape.map_or(String::new(), |g| format!(" <a href=\"#{0}\">{0}</a>", g.1));
+    let good = (
+        code(&route.status.to_string()),
+        format!("{} {}{shape}", reason(route.status), kinds(&given)),
+    );
+    let bad = route.errors.iter().map(|s| {
+        (
+            code(&s.to_string()),
+            format!("{}: {}", reason(*s), meaning(*s)),
+        )
+    });
+    list(&mut out, "Replies", std::iter::once(good).chain(bad));
+    out.push_str("</div></details>");
+    out
+}
+
+/// `GET /api/docs`.
+pub(super) async fn page() -> Response {
+    render()
+}
+
+/// Apart from its handler, as [`describe`].
+fn render() -> Response {
+    let mut body = String::new();
+    let mut groups: Vec<&str> = Vec::new();
+    for route in ROUTES {
+        if !groups.contains(&route.group) {
+            groups.push(route.group);
+        }
+    }
+    for group in groups {
+        let _ = write!(body, "<section><h2>{group}</h2>");
+        for route in ROUTES.iter().filter(|r| r.group == group) {
+            body.push_str(&section(route));
+        }
+        body.push_str("</section>");
+    }
+    body.push_str("<section><h2>Shapes</h2>");
+    if let Value::Object(schemas) = schemas() {
+        for (name, schema) in schemas {
+            let text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+            let text = text.replace('&', "&amp;").replace('<', "&lt;");
+            let _ = write!(
+                body,
+                "<details class=shape id=\"{name}\"><summary><code>{name}</code></summary><pre>{text}</pre></details>"
+            );
+        }
+    }
+    body.push_str("</section>");
+    let version = env!("CARGO_PKG_VERSION");
     let text = format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>Tidemill: HTTP API</title>\
-         <link rel=stylesheet href=/css/base.css><body><main><h1>HTTP API</h1><p>For programs: <a href=/api/v1/openapi.json>openapi.json</a>. \
-         Errors are <code>{{\"error\":{{\"code\",\"message\",\"line\",\"column\",\"hint\"}}}}</code>.</p>\
-         <table border=1 cellpadding=6><tr><th>Method<th>Path<th>What it does<th>Parameters<th>Takes<th>Gives</tr>{rows}</table></main>"
+        "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content=\"width=device-width, initial-scale=1\">\
+         <title>Tidemill: HTTP API</title><link rel=icon href=/favicon.svg><link rel=stylesheet href=/css/base.css>\
+         <link rel=stylesheet href=/css/docs.css></head><body class=docs><main><header><h1>HTTP API</h1>\
+         <p>Tidemill {version}. For programs: <a href=/api/v1/openapi.json>openapi.json</a>. Back to <a href=/>the page</a>.</p>\
+         <p>A request that fails is answered with <a href=\"#Error\">Error</a>, or in InfluxDB's own form on its routes. \
+         Requests that write are refused with 403 when a page from elsewhere sends them.</p></header>{body}</main></body></html>"
     );
     let mut response = Html(text).into_response();
     response.headers_mut().insert(
-        http::header::CONTENT_SECURITY_POLICY,
-        http::HeaderValue::from_static(super::ui::POLICY),
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(super::ui::POLICY),
     );
     response
 }
@@ -281,22 +247,63 @@ pub(crate) async fn page() -> Response {
 mod tests {
     use super::*;
 
+    async fn document() -> Value {
+        let body = axum::body::to_bytes(openapi().await.into_body(), 1 << 20).await;
+        serde_json::from_slice(&body.unwrap()).unwrap()
+    }
+
+    /// All `$ref`s of a document.
+    fn references(value: &Value, out: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => {
+                out.extend(
+                    members
+                        .get("$ref")
+                        .and_then(Value::as_str)
+                        .map(str::to_owned),
+                );
+                members.values().for_each(|v| references(v, out));
+            }
+            Value::Array(items) => items.iter().for_each(|v| references(v, out)),
+            _ => {}
+        }
+    }
+
     #[tokio::test]
-    async fn every_route_is_described_once() {
-        let body = axum::body::to_bytes(openapi().await.into_body(), 1 << 20)
-            .await
-            .unwrap();
-        let document: Value = serde_json::from_slice(&body).unwrap();
-        let described: usize = document["paths"]
-            .as_object()
-            .unwrap()
-            .values()
-            .map(|p| p.as_object().unwrap().len())
-            .sum();
+    async fn every_route_is_described_once_and_every_schema_is_there() {
+        let document = document().await;
+        let paths = document["paths"].as_object().unwrap();
+        let described: usize = paths.values().map(|p| p.as_object().unwrap().len()).sum();
         assert_eq!(described, ROUTES.len());
+        let ingest = &paths["/api/v1/ingest/{stream}"]["post"];
+        assert_eq!(ingest["parameters"][0]["in"], "path");
         assert_eq!(
-            document["paths"]["/api/v1/ingest/{stream}"]["post"]["parameters"][0]["in"],
-            "path"
+            paths["/api/v1/sql"]["get"]["parameters"][0]["required"],
+            true
         );
+        let write = &paths["/api/v2/write"]["post"]["responses"];
+        assert!(write["204"].get("content").is_none());
+        let mut all = Vec::new();
+        references(&document, &mut all);
+        assert!(all.len() > 50);
+        for reference in all {
+            let found = document.pointer(reference.trim_start_matches('#'));
+            assert!(found.is_some(), "{reference} is not there");
+        }
+        assert!(document["components"]["schemas"]["Error"].is_object());
+    }
+
+    #[tokio::test]
+    async fn the_page_names_every_route_and_loads_nothing_from_elsewhere() {
+        let body = axum::body::to_bytes(page().await.into_body(), 1 << 20).await;
+        let text = String::from_utf8(body.unwrap().to_vec()).unwrap();
+        for route in ROUTES {
+            assert!(
+                text.contains(&format!(">{}</code>", route.path)),
+                "{}",
+                route.path
+            );
+        }
+        assert!(!text.contains("http://") && !text.contains("https://"));
     }
 }

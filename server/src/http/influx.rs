@@ -1,13 +1,14 @@
 //! InfluxDB's routes, as its writers expect them: Telegraf, the v1 and v2 clients, QuestDB's clients.
 
-use super::params::{Params, decode};
-use super::reply::{self, json, status};
+use super::params::Params;
+use super::reply::{self, ApiError, json, status};
 use super::{App, body};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::Incoming;
+use ingest::admission::Rejection;
 use ingest::decode::Precision;
 use ingest::decode::line_protocol::{Decoded, LineContext};
 use std::borrow::Cow;
@@ -25,17 +26,15 @@ pub(crate) enum Api {
 /// Why a write is refused, in words that both forms carry.
 struct Refusal {
     status: u16,
-    code: &'static str,
     message: String,
     line: Option<usize>,
     retry_after: Option<u32>,
 }
 
 impl Refusal {
-    fn new(status: u16, code: &'static str, message: impl Into<String>) -> Refusal {
+    fn new(status: u16, message: impl Into<String>) -> Refusal {
         Refusal {
             status,
-            code,
             message: message.into(),
             line: None,
             retry_after: None,
@@ -47,7 +46,7 @@ impl Refusal {
         let body = match api {
             Api::V1 => serde_json::json!({"error": self.message}),
             Api::V2 => {
-                let mut body = serde_json::json!({"code": self.code, "message": self.message, "op": "write", "err": self.message});
+                let mut body = serde_json::json!({"code": code_of(self.status), "message": self.message, "op": "write", "err": self.message});
                 if let Some(line) = self.line {
                     body["line"] = line.into();
                 }
@@ -72,16 +71,33 @@ impl Refusal {
     }
 }
 
-impl From<ingest::admission::Rejection> for Refusal {
-    fn from(r: ingest::admission::Rejection) -> Refusal {
-        let code = if r.status == 413 {
-            "request too large"
-        } else {
-            "invalid"
-        };
+/// InfluxDB's word for a status, as API v2 has it.
+fn code_of(status: u16) -> &'static str {
+    match status {
+        404 => "not found",
+        405 => "method not allowed",
+        413 => "request too large",
+        415 => "unsupported media type",
+        408 | 429 | 503 => "unavailable",
+        500.. => "internal error",
+        _ => "invalid",
+    }
+}
+
+impl From<Rejection> for Refusal {
+    fn from(r: Rejection) -> Refusal {
         Refusal {
             retry_after: r.retry_after,
-            ..Refusal::new(r.status, code, r.message)
+            ..Refusal::new(r.status, r.message)
+        }
+    }
+}
+
+impl From<ApiError> for Refusal {
+    fn from(e: ApiError) -> Refusal {
+        Refusal {
+            retry_after: e.retry_after,
+            ..Refusal::new(e.status, e.message)
         }
     }
 }
@@ -90,16 +106,19 @@ impl From<tsdb::Error> for Refusal {
     fn from(error: tsdb::Error) -> Refusal {
         let message = error.to_string();
         match error {
-            tsdb::Error::Overloaded { .. } | tsdb::Error::Closed => Refusal {
-                retry_after: Some(1),
-                ..Refusal::new(503, "unavailable", message)
+            tsdb::Error::TooLarge { .. } => Refusal::new(413, message),
+            tsdb::Error::NoRoom(_) => Refusal {
+                retry_after: Some(10),
+                ..Refusal::new(503, message)
             },
             // A stream that was dropped between decoding and commit: the same bytes again will do.
-            tsdb::Error::UnknownStream(_) => Refusal {
+            tsdb::Error::Overloaded { .. }
+            | tsdb::Error::Closed
+            | tsdb::Error::UnknownStream(_) => Refusal {
                 retry_after: Some(1),
-                ..Refusal::new(503, "unavailable", message)
+                ..Refusal::new(503, message)
             },
-            _ => Refusal::new(500, "internal error", message),
+            _ => Refusal::new(500, message),
         }
     }
 }
@@ -121,15 +140,8 @@ async fn accept(app: &App, request: hyper::Request<Incoming>, api: Api) -> Resul
     let params = Params::of(&head.uri);
     let db = database(params, &head.headers, api)?;
     let precision = precision(params.get("precision").as_deref())?;
-    let body = body::read(&head.headers, incoming, app.body_limits()).await?;
-    if let Err(error) = reply::database(app, &db) {
-        let code = if error.status == 404 {
-            "not found"
-        } else {
-            "invalid"
-        };
-        return Err(Refusal::new(error.status, code, error.message));
-    }
+    let body = body::read(&head.headers, incoming, &app.body_limits).await?;
+    reply::database(app, &db)?;
     let engine = &app.engine;
     super::ingest::admit(app).await?;
     let ctx = LineContext {
@@ -138,7 +150,8 @@ async fn accept(app: &App, request: hyper::Request<Incoming>, api: Api) -> Resul
         precision,
         now_ns: engine.clock().wall_ns(),
     };
-    let decoded = app.lines.decode(&body, &ctx);
+    let decode = || app.lines.decode(&body, &ctx);
+    let decoded = app.heavy.run(body.len(), decode).await?;
     let metrics = &app.metrics;
     metrics
         .bytes_received
@@ -170,7 +183,7 @@ async fn accept(app: &App, request: hyper::Request<Incoming>, api: Api) -> Resul
     );
     Err(Refusal {
         line: Some(first.line),
-        ..Refusal::new(400, "invalid", message)
+        ..Refusal::new(400, message)
     })
 }
 
@@ -191,8 +204,8 @@ fn database<'a>(
         Some(name) if !name.is_empty() => Ok(name),
         // QuestDB knows no databases, so its clients name none.
         _ if is_questdb(headers) => Ok(Cow::Borrowed(tsdb::DEFAULT_DATABASE)),
-        _ if api == Api::V1 => Err(Refusal::new(400, "invalid", "database is required")),
-        _ => Err(Refusal::new(400, "invalid", "bucket is required")),
+        _ if api == Api::V1 => Err(Refusal::new(400, "database is required")),
+        _ => Err(Refusal::new(400, "bucket is required")),
     }
 }
 
@@ -203,20 +216,12 @@ fn is_questdb(headers: &HeaderMap) -> bool {
 }
 
 fn precision(name: Option<&str>) -> Result<Precision, Refusal> {
-    Ok(match name {
-        None | Some("" | "n" | "ns") => Precision::Nanos,
-        Some("u" | "us" | "µ" | "µs") => Precision::Micros,
-        Some("ms") => Precision::Millis,
-        Some("s") => Precision::Seconds,
-        Some("m") => Precision::Minutes,
-        Some("h") => Precision::Hours,
-        Some(other) => {
-            return Err(Refusal::new(
-                400,
-                "invalid",
-                format!("invalid precision \"{other}\" (use n, u, ms, s, m or h)"),
-            ));
-        }
+    let Some(name) = name.filter(|n| !n.is_empty()) else {
+        return Ok(Precision::Nanos);
+    };
+    Precision::of_influx(name).ok_or_else(|| {
+        let message = format!("invalid precision \"{name}\" (use n, u, ms, s, m or h)");
+        Refusal::new(400, message)
     })
 }
 
@@ -247,18 +252,40 @@ pub(crate) async fn settings() -> Response {
     )
 }
 
-/// InfluxQL at `/query`, as far as writers use it: `CREATE DATABASE` and `SHOW DATABASES`.
+/// Bytes of a form with InfluxQL.
+const MAX_FORM: usize = 1 << 20;
+
+/// `GET /query`: InfluxQL, as far as writers use it.
 pub(crate) async fn query(State(app): State<Arc<App>>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
-    let is_post = head.method == http::Method::POST;
-    let form = match axum::body::to_bytes(body, 1 << 20).await {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(_) => return Refusal::new(413, "invalid", "the statement is too long").reply(Api::V1),
+    let text = Params::of(request.uri()).get("q").map(Cow::into_owned);
+    run_all(&app, text.as_deref(), false)
+        .await
+        .unwrap_or_else(|refusal| refusal.reply(Api::V1))
+}
+
+/// `POST /query`: the statements stand in the form or in the URL.
+pub(crate) async fn query_form(app: &App, request: hyper::Request<Incoming>) -> Response {
+    let (head, incoming) = request.into_parts();
+    let answer = async {
+        let limits = body::BodyLimits {
+            sent: MAX_FORM.min(app.body_limits.sent),
+            decoded: MAX_FORM.min(app.body_limits.decoded),
+            ..app.body_limits.clone()
+        };
+        let form = body::read(&head.headers, incoming, &limits).await?;
+        let form = String::from_utf8_lossy(&form);
+        let in_uri = Params::of(&head.uri).get("q");
+        let text = in_uri.or_else(|| Params::of_text(&form).get("q"));
+        run_all(app, text.as_deref(), true).await
     };
-    let in_uri = Params::of(&head.uri).get("q").map(Cow::into_owned);
-    let Some(text) = in_uri.or_else(|| Params::of_text(&form).get("q").map(Cow::into_owned)) else {
-        return Refusal::new(400, "invalid", "missing required parameter \"q\"").reply(Api::V1);
-    };
+    answer
+        .await
+        .unwrap_or_else(|refusal: Refusal| refusal.reply(Api::V1))
+}
+
+/// Runs `CREATE DATABASE` and `SHOW DATABASES`.
+async fn run_all(app: &App, text: Option<&str>, may_write: bool) -> Result<Response, Refusal> {
+    let text = text.ok_or_else(|| Refusal::new(400, "missing required parameter \"q\""))?;
     let mut results = Vec::new();
     for (i, statement) in text
         .split(';')
@@ -266,10 +293,8 @@ pub(crate) async fn query(State(app): State<Arc<App>>, request: Request) -> Resp
         .filter(|s| !s.is_empty())
         .enumerate()
     {
-        match run(&app, statement, is_post).await {
-            Ok(series) => results.push(serde_json::json!({"statement_id": i, "series": series})),
-            Err(refusal) => return refusal.reply(Api::V1),
-        }
+        let series = run(app, statement, may_write).await?;
+        results.push(serde_json::json!({"statement_id": i, "series": series}));
     }
     // An empty list of series is left out, as InfluxDB does.
     for result in &mut results {
@@ -279,10 +304,8 @@ pub(crate) async fn query(State(app): State<Arc<App>>, request: Request) -> Resp
             object.remove("series");
         }
     }
-    json(
-        StatusCode::OK,
-        serde_json::json!({"results": results}).to_string(),
-    )
+    let body = serde_json::json!({"results": results}).to_string();
+    Ok(json(StatusCode::OK, body))
 }
 
 async fn run(app: &App, statement: &str, may_write: bool) -> Result<serde_json::Value, Refusal> {
@@ -302,11 +325,7 @@ async fn run(app: &App, statement: &str, may_write: bool) -> Result<serde_json::
     }
     if is(0, "create") && is(1, "database") && words.len() >= 3 {
         if !may_write {
-            return Err(Refusal::new(
-                405,
-                "invalid",
-                "CREATE DATABASE must be sent by POST",
-            ));
+            return Err(Refusal::new(405, "CREATE DATABASE must be sent by POST"));
         }
         let name = database_name(statement)?;
         if app.engine.catalog().ensure_database(&name) {
@@ -316,7 +335,6 @@ async fn run(app: &App, statement: &str, may_write: bool) -> Result<serde_json::
     }
     Err(Refusal::new(
         400,
-        "invalid",
         "InfluxQL is understood here for CREATE DATABASE and SHOW DATABASES; SQL is at /api/v1/sql",
     ))
 }
@@ -326,7 +344,6 @@ fn database_name(statement: &str) -> Result<String, Refusal> {
     let bad = || {
         Refusal::new(
             400,
-            "invalid",
             "CREATE DATABASE needs a name, quoted if it is not plain",
         )
     };
@@ -359,7 +376,7 @@ fn database_name(statement: &str) -> Result<String, Refusal> {
     let name = rest.split_whitespace().next().ok_or_else(bad)?;
     let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_') && name.len() <= 255;
     if plain {
-        Ok(decode(name).into_owned())
+        Ok(name.to_owned())
     } else {
         Err(bad())
     }
@@ -407,14 +424,14 @@ mod tests {
     }
 
     #[test]
-    fn units_by_both_apis_names() {
-        for (name, unit) in [
-            ("n", Precision::Nanos),
-            ("us", Precision::Micros),
-            ("h", Precision::Hours),
-        ] {
-            assert_eq!(precision(Some(name)).ok(), Some(unit));
+    fn times_are_nanoseconds_unless_said() {
+        for name in [None, Some(""), Some("ns")] {
+            assert_eq!(precision(name).ok(), Some(Precision::Nanos), "{name:?}");
         }
-        assert!(precision(Some("fortnight")).is_err());
+        assert_eq!(precision(Some("h")).ok(), Some(Precision::Hours));
+        assert_eq!(
+            precision(Some("fortnight")).err().map(|r| r.status),
+            Some(400)
+        );
     }
 }

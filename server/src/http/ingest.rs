@@ -1,6 +1,6 @@
 //! `POST /api/v1/ingest/{stream}`: NDJSON, JSON and CSV.
 
-use super::params::{Params, decode};
+use super::params::{Params, name_behind};
 use super::reply::{self, ApiError, json_of};
 use super::{App, body};
 use axum::response::{IntoResponse, Response};
@@ -8,19 +8,19 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use hyper::body::Incoming;
 use ingest::admission::{self, Pressure, Rejection};
-use ingest::dead_letter::{self, DeadLetter};
+use ingest::dead_letter::{self, Letters, Origin};
 use ingest::decode::json::JsonFormat;
-use ingest::decode::{DecodedRows, Precision, RowContext, csv, json};
+use ingest::decode::{DecodedRows, Precision, RefusedRow, RowContext, csv, json};
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
-use tsdb::Stream;
+use tsdb::{Rows, Stream};
 
 /// Where the route begins; the stream's name follows.
 pub(crate) const PREFIX: &str = "/api/v1/ingest/";
 
-/// Refused rows that a reply tells of; all of them are in the dead letters.
+/// Refused rows that a reply tells of; the dead letters hold more.
 const MAX_TOLD: usize = 100;
 
 #[derive(Serialize)]
@@ -29,6 +29,8 @@ struct Accepted {
     rejected: usize,
     errors: Vec<RowRefused>,
     lsn: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notices: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -71,21 +73,14 @@ pub(crate) async fn admit(app: &App) -> Result<(), Rejection> {
 async fn take(app: &App, request: hyper::Request<Incoming>) -> Result<Accepted, ApiError> {
     let (head, incoming) = request.into_parts();
     let params = Params::of(&head.uri);
-    let name = decode(&head.uri.path()[PREFIX.len()..]).into_owned();
+    let name = name_behind(&head.uri, PREFIX)
+        .ok_or_else(|| ApiError::new(404, "not_found", "the path is /api/v1/ingest/{stream}"))?;
     let db = params
         .get("db")
         .filter(|d| !d.is_empty())
-        .unwrap_or(tsdb::DEFAULT_DATABASE.into())
-        .into_owned();
+        .unwrap_or(tsdb::DEFAULT_DATABASE.into());
     let unit = params.get("precision").map(|p| unit(&p)).transpose()?;
     let create = params.flag("create");
-    if name.is_empty() || name.contains('/') {
-        return Err(ApiError::new(
-            404,
-            "not_found",
-            "the path is /api/v1/ingest/{stream}",
-        ));
-    }
     if !create {
         // A stream that is not there is said before a large body is read.
         app.engine
@@ -93,63 +88,76 @@ async fn take(app: &App, request: hyper::Request<Incoming>) -> Result<Accepted, 
             .lookup(&db, &name)?
             .ok_or_else(|| missing(&name))?;
     }
-    let body = body::read(&head.headers, incoming, app.body_limits()).await?;
+    let body = body::read(&head.headers, incoming, &app.body_limits).await?;
     admit(app).await?;
     let form = form(&head.headers, &body)?;
     let stream = stream(app, &db, &name, create, form, &body)?;
     app.metrics
         .bytes_received
         .fetch_add(body.len() as u64, Ordering::Relaxed);
-    let now_ns = app.engine.clock().wall_ns();
     let ctx = RowContext {
         unit,
-        ..RowContext::new(stream.clone(), now_ns)
+        ..RowContext::new(stream, app.engine.clock().wall_ns())
     };
-    let decoded = match form {
-        Form::Json(format) => json::decode(&body, format, &ctx),
-        Form::Csv => csv::decode(&body, &ctx),
-    };
+    let decode = || decode(app, &ctx, form, &body);
+    let decoded = app.heavy.run(body.len(), decode).await?;
     drop(body);
-    if let [error] = decoded.errors.as_slice()
-        && error.row == 0
-    {
-        return Err(ApiError::bad(format!("the header line: {}", error.reason)));
-    }
-    commit(app, &stream, decoded, now_ns).await
+    commit(app, decoded).await
 }
 
-async fn commit(
-    app: &App,
-    stream: &Arc<Stream>,
-    decoded: DecodedRows,
-    now_ns: i64,
-) -> Result<Accepted, ApiError> {
+/// A body's rows, and what was refused of it.
+struct Taken {
+    good: DecodedRows,
+    told: Vec<RowRefused>,
+    letters: Result<Option<Rows>, tsdb::Error>,
+}
+
+fn decode(app: &App, ctx: &RowContext, form: Form, body: &[u8]) -> Result<Taken, Rejection> {
+    let mut told = Vec::new();
+    let mut letters = Letters::new(Origin {
+        catalog: app.engine.catalog(),
+        db: &ctx.stream.db,
+        stream: &ctx.stream.name,
+        source: "http",
+        now_ns: ctx.now_ns,
+    });
+    let mut on_refused = |refused: RefusedRow<'_>| {
+        let RefusedRow {
+            row,
+            reason,
+            payload,
+        } = refused;
+        letters.add(&format_args!("row {row}"), &reason, payload);
+        if told.len() < MAX_TOLD {
+            let reason = reason.to_string();
+            told.push(RowRefused { row, reason });
+        }
+    };
+    let good = match form {
+        Form::Json(format) => json::decode(body, format, ctx, &mut on_refused)?,
+        Form::Csv => csv::decode(body, ctx, &mut on_refused)?,
+    };
+    Ok(Taken {
+        good,
+        told,
+        letters: letters.finish(),
+    })
+}
+
+async fn commit(app: &App, taken: Taken) -> Result<Accepted, ApiError> {
     let DecodedRows {
         mut rows,
         accepted,
-        errors,
-    } = decoded;
-    let rejected = errors.len();
-    let told: Vec<(String, String)> = errors
-        .iter()
-        .map(|e| (format!("row {}", e.row), e.reason.to_string()))
-        .collect();
-    let letters = errors
-        .iter()
-        .zip(&told)
-        .map(|(error, (position, reason))| DeadLetter {
-            stream: &stream.name,
-            source: "http",
-            position,
-            reason,
-            payload: &error.payload,
-        });
-    rows.extend(dead_letter::rows(
-        app.engine.catalog(),
-        &stream.db,
-        letters,
-        now_ns,
-    )?);
+        rejected,
+    } = taken.good;
+    let mut notices = Vec::new();
+    match taken.letters {
+        Ok(letters) => rows.extend(letters),
+        Err(error) => notices.push(format!(
+            "the refused rows are not kept: the stream \"{}\" does not take them ({error})",
+            dead_letter::STREAM
+        )),
+    }
     let lsn = if rows.is_empty() {
         app.engine.published()
     } else {
@@ -163,16 +171,12 @@ async fn commit(
     app.metrics
         .rows_rejected
         .fetch_add(rejected as u64, Ordering::Relaxed);
-    let told = errors
-        .iter()
-        .zip(told)
-        .take(MAX_TOLD)
-        .map(|(e, (_, reason))| RowRefused { row: e.row, reason });
     Ok(Accepted {
         accepted,
         rejected,
-        errors: told.collect(),
+        errors: taken.told,
         lsn: lsn.0,
+        notices,
     })
 }
 
@@ -208,16 +212,10 @@ fn stream(
 }
 
 fn unit(name: &str) -> Result<Precision, ApiError> {
-    Ok(match name {
-        "ns" | "n" => Precision::Nanos,
-        "us" | "u" => Precision::Micros,
-        "ms" => Precision::Millis,
-        "s" => Precision::Seconds,
-        other => {
-            return Err(ApiError::bad(format!(
-                "precision \"{other}\" is not known; use ns, us, ms or s"
-            )));
-        }
+    Precision::of(name).ok_or_else(|| {
+        ApiError::bad(format!(
+            "precision \"{name}\" is not known; use ns, us, ms or s"
+        ))
     })
 }
 

@@ -5,19 +5,118 @@ use super::accept::Wanted;
 use super::reply::ApiError;
 use super::sql::{internal, typed};
 use crate::encode::{Epoch, Tail, Writer, json_objects, rfc3339};
-use crate::ws::attach;
 use arrow::record_batch::RecordBatch;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use query::bind::windowed::ContinuousQuery;
 use query::view::{Frame, Subscription};
+use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::time::timeout_at;
 
 /// How often a client hears how far the query has come although nothing changed.
 const PROGRESS: Duration = Duration::from_secs(5);
+
+/// Counts the different queries that go on for clients: each is work at every commit, whoever asked for it.
+pub(crate) struct LiveQueries {
+    open: Mutex<HashMap<String, usize>>,
+    limit: usize,
+}
+
+/// One client's part in a query; the query's place is free once the last of them is gone.
+pub(crate) struct Part {
+    of: Arc<LiveQueries>,
+    query: String,
+}
+
+impl LiveQueries {
+    pub(crate) fn new(limit: usize) -> LiveQueries {
+        LiveQueries {
+            open: Mutex::default(),
+            limit,
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.open.lock().len()
+    }
+
+    /// Equal queries count once.
+    fn join(self: &Arc<Self>, query: String) -> Result<Part, ApiError> {
+        let mut open = self.open.lock();
+        if open.len() >= self.limit && !open.contains_key(&query) {
+            let message = format!(
+                "there are {} different queries with EMIT going on, and no more are allowed",
+                open.len()
+            );
+            return Err(ApiError {
+                retry_after: Some(10),
+                ..ApiError::new(429, "too_many_queries", message)
+                    .hint("subscribe to a view, which many share, or raise limits.live_queries")
+            });
+        }
+        *open.entry(query.clone()).or_default() += 1;
+        Ok(Part {
+            of: self.clone(),
+            query,
+        })
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let mut open = self.of.open.lock();
+        if let Some(clients) = open.get_mut(&self.query) {
+            *clients -= 1;
+            if *clients == 0 {
+                open.remove(&self.query);
+            }
+        }
+    }
+}
+
+/// A subscription to a query, and its part in it.
+pub(crate) struct Attached {
+    subscription: Subscription,
+    part: Part,
+}
+
+impl Attached {
+    /// The subscription, and what is to be kept as long as it.
+    pub(crate) fn into_parts(self) -> (Subscription, Part) {
+        (self.subscription, self.part)
+    }
+}
+
+/// Subscribes to a bound query. It reads all history first, on a thread of its own.
+pub(crate) async fn attach(
+    app: &Arc<App>,
+    query: ContinuousQuery,
+    sql: String,
+) -> Result<Attached, ApiError> {
+    let part = app.live_queries.join(format!("{query:?}"))?;
+    let views = app.views.clone();
+    let subscribe = move || {
+        let subscription = views.subscribe_query(query, &sql)?;
+        Ok::<_, ApiError>(Attached { subscription, part })
+    };
+    let subscribed = tokio::task::spawn_blocking(subscribe).await;
+    subscribed.map_err(|_| ApiError::new(500, "internal", "the query's operator has panicked"))?
+}
+
+fn timed_out(app: &App) -> ApiError {
+    let seconds = app.config.limits.query_seconds;
+    ApiError::new(
+        408,
+        "timeout",
+        format!("the query had no first answer within its time limit of {seconds} s"),
+    )
+}
 
 /// Replies to a query with EMIT: as a stream when that is what the client accepts, else with its rows as of now.
 pub(super) async fn reply(
@@ -29,9 +128,16 @@ pub(super) async fn reply(
     epoch: Option<Epoch>,
 ) -> Result<Response, ApiError> {
     let started = Instant::now();
-    let subscription = attach(app, query, sql).await?;
+    let end = started + Duration::from_secs(app.config.limits.query_seconds);
+    let attached = timeout_at(end.into(), attach(app, query, sql));
+    let subscription = attached.await.map_err(|_| timed_out(app))??;
     match wanted {
-        Wanted::Answer(_) => now(subscription, notices, wanted, epoch, started).await,
+        Wanted::Answer(_) => {
+            let now = now(subscription, notices, wanted, epoch, started);
+            timeout_at(end.into(), now)
+                .await
+                .map_err(|_| timed_out(app))?
+        }
         Wanted::Lines => Ok(typed(
             stream(app, subscription, Shape::Lines, epoch),
             "application/x-ndjson",
@@ -45,12 +151,13 @@ pub(super) async fn reply(
 
 /// The first snapshot as an answer that ends.
 async fn now(
-    mut subscription: Subscription,
+    attached: Attached,
     mut notices: Vec<String>,
     wanted: Wanted,
     epoch: Option<Epoch>,
     started: Instant,
 ) -> Result<Response, ApiError> {
+    let (mut subscription, _part) = attached.into_parts();
     let form = wanted.form();
     let mut writer = Writer::new(form, epoch, subscription.columns()).map_err(internal)?;
     let lsn = loop {
@@ -123,16 +230,17 @@ impl Shape {
 }
 
 /// The frames of a subscription as text, until it ends or the server does.
-fn stream(app: &Arc<App>, subscription: Subscription, shape: Shape, epoch: Option<Epoch>) -> Body {
-    let state = Some((app.clone(), subscription, app.stop.clone()));
+fn stream(app: &Arc<App>, attached: Attached, shape: Shape, epoch: Option<Epoch>) -> Body {
+    let state = Some((app.clone(), attached, app.stop.clone()));
     Body::from_stream(futures::stream::unfold(state, move |state| async move {
-        let (app, mut subscription, mut stop) = state?;
+        let (app, mut attached, mut stop) = state?;
+        let subscription = &mut attached.subscription;
         let mut out = Vec::new();
         let frame = tokio::select! {
             frame = subscription.next() => frame,
             _ = tokio::time::sleep(PROGRESS) => {
-                shape.note("progress", subscription.seq(), &watermark(&subscription), &mut out);
-                return Some((Ok(out.into()), Some((app, subscription, stop))));
+                shape.note("progress", subscription.seq(), &watermark(subscription), &mut out);
+                return Some((Ok(out.into()), Some((app, attached, stop))));
             }
             _ = stop.changed() => None,
         };
@@ -170,7 +278,7 @@ fn stream(app: &Arc<App>, subscription: Subscription, shape: Shape, epoch: Optio
             }
         }
         let piece: Result<Bytes, std::convert::Infallible> = Ok(out.into());
-        Some((piece, goes_on.then_some((app, subscription, stop))))
+        Some((piece, goes_on.then_some((app, attached, stop))))
     }))
 }
 
@@ -182,4 +290,26 @@ fn watermark(subscription: &Subscription) -> String {
     rfc3339(ns, &mut text);
     text.push(b'"');
     String::from_utf8(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_queries_count_once_and_a_place_is_given_back() {
+        let queries = Arc::new(LiveQueries::new(2));
+        let a = queries.join("a".into()).ok().unwrap();
+        let again = queries.join("a".into()).ok().unwrap();
+        let b = queries.join("b".into()).ok().unwrap();
+        let refused = queries.join("c".into()).err().unwrap();
+        assert_eq!((refused.status, refused.retry_after), (429, Some(10)));
+        assert!(queries.join("b".into()).is_ok());
+        drop(a);
+        assert_eq!(queries.len(), 2);
+        drop(again);
+        assert!(queries.join("c".into()).is_ok());
+        drop(b);
+        assert_eq!(queries.len(), 0);
+    }
 }

@@ -1,10 +1,10 @@
 //! What there is: streams and their columns.
 
 use super::App;
-use super::params::Params;
+use super::params::{Params, name_behind};
 use super::reply::{ApiError, json_of};
 use crate::metrics::{Page, label};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use query::Views;
 use query::types::type_name;
@@ -107,14 +107,14 @@ pub(crate) async fn streams(State(app): State<Arc<App>>, request: Request) -> Re
 }
 
 /// `GET /api/v1/streams/{name}`.
-pub(crate) async fn stream(
-    State(app): State<Arc<App>>,
-    Path(name): Path<String>,
-    request: Request,
-) -> Response {
+pub(crate) async fn stream(State(app): State<Arc<App>>, request: Request) -> Response {
     let db = Params::of(request.uri())
         .get("db")
         .unwrap_or(tsdb::DEFAULT_DATABASE.into());
+    let Some(name) = name_behind(request.uri(), "/api/v1/streams/") else {
+        return ApiError::new(404, "not_found", "the path is /api/v1/streams/{name}")
+            .into_response();
+    };
     match app.engine.catalog().lookup(&db, &name) {
         Ok(Some(stream)) => json_of(&describe(&stream, &app.engine.snapshot())),
         Ok(None) => {
@@ -172,6 +172,18 @@ pub(crate) async fn views(State(app): State<Arc<App>>, request: Request) -> Resp
 
 /// What the catalog adds to `/metrics`.
 pub(crate) fn metrics(app: &App, page: &mut Page) {
+    page.one(
+        "tidemill_body_bytes",
+        "gauge",
+        "Bytes of large request bodies in memory now.",
+        app.body_limits.budget.used(),
+    );
+    page.one(
+        "tidemill_live_queries",
+        "gauge",
+        "Different queries with EMIT that clients keep going now.",
+        app.live_queries.len(),
+    );
     let stats = app.engine.storage();
     page.one("tidemill_segments", "gauge", "Segments.", stats.segments);
     page.one(

@@ -6,32 +6,37 @@ mod body;
 mod connection;
 mod docs;
 mod guard;
+mod heavy;
 mod influx;
 mod ingest;
 mod live;
 mod meta;
 mod params;
 mod reply;
+mod routes;
 mod sql;
 mod ui;
 
-pub(crate) use connection::serve;
+pub(crate) use connection::{Place, serve};
+pub(crate) use live::{Attached, attach};
 pub(crate) use reply::ApiError;
 pub(crate) use sql::session;
+#[cfg(test)]
+pub(crate) use {docs::schemas, routes::ROUTES};
 
 use crate::Config;
 use crate::metrics::{Metrics, Route};
-use crate::ws::{self, CommitTimes, Dashboard, Topics};
+use crate::ws::{CommitTimes, Dashboard, Topics};
 use ::ingest::decode::line_protocol::LineDecoder;
 use axum::Router;
-use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use body::BodyLimits;
+use body::{BodyLimits, Budget};
 use futures::FutureExt;
 use guard::Guard;
-use http::{HeaderValue, Method, StatusCode, header};
+use heavy::Heavy;
+use http::{Method, StatusCode};
 use hyper::body::Incoming;
+use live::LiveQueries;
 use query::QueryEngine;
 use query::view::ViewRuntime;
 use std::convert::Infallible;
@@ -41,6 +46,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tower::ServiceExt;
+
+/// Where WebSockets come to be.
+pub(crate) const WS_PATH: &str = "/ws";
 
 /// What all requests share, once the database is open.
 pub(crate) struct App {
@@ -52,6 +60,9 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) dashboard: Dashboard,
     pub(crate) topics: Topics,
+    pub(crate) body_limits: BodyLimits,
+    pub(crate) heavy: Heavy,
+    pub(crate) live_queries: Arc<LiveQueries>,
     pub(crate) commit_times: Arc<CommitTimes>,
     /// The catalog's version; whoever waits for a view to come to be waits for it to change.
     pub(crate) catalog_changed: watch::Sender<u64>,
@@ -69,7 +80,16 @@ impl App {
         let engine = query.engine().clone();
         let commit_times = Arc::new(CommitTimes::default());
         engine.attach(commit_times.clone(), |_| ());
+        let limits = &gate.config.limits;
         App {
+            body_limits: BodyLimits {
+                sent: limits.body_bytes,
+                decoded: limits.decoded_bytes,
+                time: Duration::from_secs(limits.body_seconds),
+                budget: Arc::new(Budget::new(limits.bodies_bytes)),
+            },
+            heavy: Heavy::default(),
+            live_queries: Arc::new(LiveQueries::new(limits.live_queries)),
             dashboard: Dashboard::new(u64::try_from(engine.clock().wall_ns()).unwrap_or(0)),
             catalog_changed: watch::channel(engine.catalog().version()).0,
             engine,
@@ -84,20 +104,25 @@ impl App {
         }
     }
 
+    /// Why nothing can be written any more, if that is so.
+    pub(crate) async fn failure(&self) -> Option<String> {
+        if !self.engine.metrics().poisoned.load(Ordering::Acquire) {
+            return None;
+        }
+        // A log that has failed refuses an empty request with the reason.
+        let refused = self.engine.commit_async(tsdb::Request::default());
+        let reason = match tokio::time::timeout(Duration::from_secs(1), refused).await {
+            Ok(Err(error)) => error.to_string(),
+            _ => "the log has failed; restart the server to recover".to_owned(),
+        };
+        Some(reason)
+    }
+
     /// Wakes those who wait for the catalog, if it has changed.
     pub(crate) fn note_catalog(&self) {
         let version = self.engine.catalog().version();
         self.catalog_changed
             .send_if_modified(|known| std::mem::replace(known, version) != version);
-    }
-
-    pub(crate) fn body_limits(&self) -> BodyLimits {
-        let l = &self.config.limits;
-        BodyLimits {
-            sent: l.body_bytes,
-            decoded: l.decoded_bytes,
-            time: Duration::from_secs(l.body_seconds),
-        }
     }
 }
 
@@ -121,7 +146,7 @@ impl Gate {
 
     /// Lets requests in.
     pub(crate) fn open(&self, app: Arc<App>) {
-        let router = router(app.clone());
+        let router = routes::router(app.clone());
         // A gate is opened once, by the server that made it.
         let _ = self.open.set((app, router));
     }
@@ -164,7 +189,7 @@ impl Gate {
             return ApiError::new(403, "forbidden", refused.to_string()).into_response();
         }
         // A browser lets any page open a WebSocket anywhere and read from it.
-        if path == "/ws"
+        if path == WS_PATH
             && let Err(refused) = self.guard.check_origin(request.headers())
         {
             return ApiError::new(403, "forbidden", refused.to_string()).into_response();
@@ -178,6 +203,9 @@ impl Gate {
             }
             if path == "/api/v1/sql" {
                 return sql::post(app, request).await;
+            }
+            if path == "/query" {
+                return influx::query_form(app, request).await;
             }
             if path.starts_with(ingest::PREFIX) {
                 return ingest::post(app, request).await;
@@ -220,55 +248,11 @@ fn route_of(path: &str) -> Route {
         _ if path.starts_with("/api/")
             || matches!(
                 path,
-                "/health" | "/ready" | "/ping" | "/metrics" | "/settings" | "/ws"
+                "/health" | "/ready" | "/ping" | "/metrics" | "/settings" | WS_PATH
             ) =>
         {
             Route::Other
         }
         _ => Route::Page,
     }
-}
-
-fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/health", get(async || influx::health()))
-        .route(
-            "/ready",
-            get(async || reply::json(StatusCode::OK, r#"{"status":"ready"}"#)),
-        )
-        .route("/ping", get(influx::ping).head(influx::ping))
-        .route("/settings", get(influx::settings))
-        .route("/query", get(influx::query).post(influx::query))
-        .route("/metrics", get(metrics))
-        .route("/api/v1/sql", get(sql::get))
-        .route("/api/v1/query", get(sql::get))
-        .route("/ws", get(ws::upgrade))
-        .route("/api/v1/views", get(meta::views))
-        .route("/api/v1/streams", get(meta::streams))
-        .route("/api/v1/streams/{name}", get(meta::stream))
-        .route("/api/v1/admin/flush", post(admin::flush))
-        .route("/api/v1/admin/compact", post(admin::compact))
-        .route("/api/v1/admin/storage", get(admin::storage))
-        .route("/api/v1/openapi.json", get(docs::openapi))
-        .route("/api/docs", get(docs::page))
-        .method_not_allowed_fallback(wrong_method)
-        .fallback(ui::file)
-        .with_state(app)
-}
-
-async fn wrong_method(request: Request) -> Response {
-    let message = format!(
-        "{} does not take {}",
-        request.uri().path(),
-        request.method()
-    );
-    ApiError::new(405, "method_not_allowed", message).into_response()
-}
-
-async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let text = crate::metrics::render(&app.metrics, &app.engine, |page| meta::metrics(&app, page));
-    let mut response = Response::new(text.into());
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
 }

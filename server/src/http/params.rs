@@ -1,4 +1,4 @@
-//! Query strings.
+//! Query strings, and names in paths.
 
 use std::borrow::Cow;
 
@@ -30,14 +30,27 @@ impl<'a> Params<'a> {
     fn pairs(self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
         self.0.split('&').filter(|p| !p.is_empty()).map(|p| {
             let (k, v) = p.split_once('=').unwrap_or((p, ""));
-            (decode(k), decode(v))
+            (decode(k, true), decode(v, true))
         })
     }
 }
 
+/// A path, decoded. A plus is a plus there: only forms and query strings write blanks so.
+pub(crate) fn path(text: &str) -> Cow<'_, str> {
+    decode(text, false)
+}
+
+/// The name that stands behind `prefix` and ends the path; `None` when there is none, or more than one part. A slash
+/// in a name is written `%2F`.
+pub(crate) fn name_behind<'a>(uri: &'a hyper::Uri, prefix: &str) -> Option<Cow<'a, str>> {
+    let raw = uri.path().strip_prefix(prefix)?;
+    (!raw.is_empty() && !raw.contains('/')).then(|| path(raw))
+}
+
 /// Percent-decoded text; bytes that are no UTF-8 become replacement characters.
-pub(crate) fn decode(text: &str) -> Cow<'_, str> {
-    if !text.bytes().any(|b| b == b'%' || b == b'+') {
+fn decode(text: &str, form: bool) -> Cow<'_, str> {
+    let special = |b: u8| b == b'%' || (form && b == b'+');
+    if !text.bytes().any(special) {
         return Cow::Borrowed(text);
     }
     let bytes = text.as_bytes();
@@ -51,7 +64,7 @@ pub(crate) fn decode(text: &str) -> Cow<'_, str> {
                 out.push(byte);
                 i += 2;
             }
-            (b'+', None) => out.push(b' '),
+            (b'+', None) if form => out.push(b' '),
             (byte, None) => out.push(byte),
         }
         i += 1;
@@ -84,12 +97,25 @@ mod tests {
     #[test]
     fn broken_escapes_stay_as_they_are() {
         for text in ["%", "%4", "%zz", "a%", "%%41"] {
-            let decoded = decode(text);
+            let decoded = decode(text, true);
             assert!(
                 decoded.starts_with('%') || decoded.starts_with('a'),
                 "{text} became {decoded}"
             );
         }
-        assert_eq!(decode("%%41"), "%A");
+        assert_eq!(decode("%%41", true), "%A");
+    }
+
+    #[test]
+    fn names_in_paths_are_no_forms() {
+        let name = |path: &'static str| {
+            let uri = hyper::Uri::from_static(path);
+            name_behind(&uri, "/p/").map(Cow::into_owned)
+        };
+        assert_eq!(name("/p/a+b%2B%20c").as_deref(), Some("a+b+ c"));
+        assert_eq!(name("/p/a%2Fb").as_deref(), Some("a/b"));
+        assert_eq!(name("/p/a/b"), None);
+        assert_eq!(name("/p/"), None);
+        assert_eq!(name("/q/a"), None);
     }
 }

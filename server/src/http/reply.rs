@@ -83,6 +83,11 @@ impl From<tsdb::Error> for ApiError {
                 retry_after: Some(1),
                 ..ApiError::new(503, "overloaded", message)
             },
+            E::TooLarge { .. } => ApiError::new(413, "rows_too_large", message),
+            E::NoRoom(_) => ApiError {
+                retry_after: Some(10),
+                ..ApiError::new(503, "no_room", message)
+            },
             E::Closed => ApiError {
                 retry_after: Some(5),
                 ..ApiError::new(503, "closing", message)

@@ -50,7 +50,7 @@ pub(crate) async fn post(app: &Arc<App>, request: hyper::Request<Incoming>) -> R
     let (head, incoming) = request.into_parts();
     let answer = async {
         let asked = asked(app, &head.uri, &head.headers)?;
-        let bytes = body::read(&head.headers, incoming, app.body_limits()).await?;
+        let bytes = body::read(&head.headers, incoming, &app.body_limits).await?;
         let text =
             std::str::from_utf8(&bytes).map_err(|_| ApiError::bad("the statement is not UTF-8"))?;
         run(app, text, asked).await
@@ -262,7 +262,11 @@ async fn answer(app: &Arc<App>, mut answer: Answer, form: Form) -> Result<Respon
                     let piece = Bytes::from(answer.writer.take());
                     Some((Ok(piece), (!ended).then_some(answer)))
                 }
-                // The status is gone already: the connection is cut, so that nobody takes this for a whole answer.
+                // The status is gone already: where the form has no word for an error, the connection is cut, so that
+                // nobody takes this for a whole answer.
+                Err(error) if answer.writer.fail(&error.to_json()) => {
+                    Some((Ok(Bytes::from(answer.writer.take())), None))
+                }
                 Err(error) => Some((Err(std::io::Error::other(error.message)), None)),
             }
         }

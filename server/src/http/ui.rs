@@ -1,6 +1,6 @@
 //! The page, embedded in the binary.
 
-use super::params::decode;
+use super::params;
 use super::reply::ApiError;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -17,7 +17,7 @@ pub(crate) const POLICY: &str = "default-src 'none'; script-src 'self'; style-sr
 
 /// A file of the page; `/` is its index.
 pub(crate) async fn file(request: Request) -> Response {
-    let path = decode(request.uri().path());
+    let path = params::path(request.uri().path());
     let name = match path.trim_start_matches('/') {
         "" => "index.html",
         name => name,

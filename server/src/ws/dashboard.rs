@@ -97,6 +97,7 @@ impl Dashboard {
         let (seq, rows) = &*kept;
         let gap = frames::gap(
             &Self::label(),
+            Some(self.epoch),
             0,
             *seq,
             "the subscriber was too slow; a snapshot follows",

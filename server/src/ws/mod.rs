@@ -7,15 +7,16 @@ mod lag;
 mod request;
 
 pub(crate) use dashboard::Dashboard;
-pub(crate) use follow::attach;
 pub(crate) use frames::Topics;
 pub(crate) use lag::CommitTimes;
 
-use crate::http::{ApiError, App};
+use crate::http::{ApiError, App, Place};
 use crate::metrics::Gauge;
-use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::{Extension, State};
 use axum::response::Response;
+use bytes::Bytes;
+use frames::Label;
 use futures::stream::SplitSink;
 use futures::{SinkExt, StreamExt};
 use request::{Action, Request};
@@ -25,24 +26,34 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// Bytes of a message that a client sends.
 const MAX_MESSAGE: usize = 256 << 10;
 /// Messages that a client may send in a second, pings among them.
 const MAX_MESSAGES: u32 = 200;
+/// Time for a farewell when the server ends: for a place in the queue, and for all that waits there to be written.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// Time in which a client must have taken what was written to it.
 const WRITE_TIME: Duration = Duration::from_secs(20);
 /// Frames that are written together.
 const TOGETHER: usize = 64;
 
 /// Upgrades a request.
-pub(crate) async fn upgrade(State(app): State<Arc<App>>, upgrade: WebSocketUpgrade) -> Response {
+pub(crate) async fn upgrade(
+    State(app): State<Arc<App>>,
+    Extension(place): Extension<Place>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     upgrade
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
         .on_failed_upgrade(|error| tracing::debug!(%error, "a WebSocket did not come to be"))
-        .on_upgrade(move |socket| serve(app, socket))
+        .on_upgrade(async move |socket| {
+            serve(app, socket).await;
+            // Kept until here: the server waits for it when it ends, and no other connection takes it meanwhile.
+            drop(place);
+        })
 }
 
 async fn serve(app: Arc<App>, socket: WebSocket) {
@@ -57,13 +68,20 @@ async fn serve(app: Arc<App>, socket: WebSocket) {
     };
     let mut stop = app.stop.clone();
     let (mut second, mut messages) = (Instant::now(), 0);
+    let silence = Duration::from_secs(app.config.limits.socket_seconds);
+    let mut heard = Instant::now();
     let reason = loop {
         let message = tokio::select! {
             message = stream.next() => message,
             _ = stop.changed() => break Some("the server is shutting down"),
             // The writer ends alone when the client takes nothing.
             _ = &mut writer => break None,
+            _ = tokio::time::sleep_until(heard + silence) => {
+                app.metrics.subscribers_cut.fetch_add(1, Ordering::Relaxed);
+                break Some("nothing was heard from the client, not even a pong");
+            }
         };
+        heard = Instant::now();
         if second.elapsed() >= Duration::from_secs(1) {
             (second, messages) = (Instant::now(), 0);
         }
@@ -76,35 +94,47 @@ async fn serve(app: Arc<App>, socket: WebSocket) {
             Some(Ok(Message::Binary(_))) => {
                 connection.refuse(&ApiError::bad("frames are text")).await
             }
-            // The library has answered a ping by itself.
+            // The library has answered a ping by itself, and a pong has been heard.
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             Some(Ok(Message::Close(_)) | Err(_)) | None => break None,
         }
     };
     connection.end();
     if let Some(reason) = reason {
-        // A queue that is full has no room for a farewell either.
-        let _ = connection.queue.try_send(frames::closing_all(reason));
+        // A client that reads nothing gets no farewell either.
+        let farewell = connection.queue.send(frames::closing_all(reason));
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
     }
     drop(connection);
-    if !writer.is_finished()
-        && tokio::time::timeout(Duration::from_secs(2), &mut writer)
-            .await
-            .is_err()
-    {
+    if !writer.is_finished() && tokio::time::timeout(FAREWELL, &mut writer).await.is_err() {
         writer.abort();
     }
 }
 
-/// Writes frames as they come, all that wait in one go.
+/// Writes frames as they come, all that wait in one go, and a ping now and then, which the client's library answers.
 async fn write(
     app: Arc<App>,
     mut sink: SplitSink<WebSocket, Message>,
     mut frames: mpsc::Receiver<Utf8Bytes>,
 ) {
     let mut ready = Vec::with_capacity(TOGETHER);
-    while frames.recv_many(&mut ready, TOGETHER).await > 0 {
+    let every = Duration::from_secs(app.config.limits.socket_seconds) / 3;
+    let mut ping = interval_at(Instant::now() + every, every);
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let due = tokio::select! {
+            many = frames.recv_many(&mut ready, TOGETHER) => {
+                if many == 0 {
+                    break;
+                }
+                false
+            }
+            _ = ping.tick() => true,
+        };
         let write = async {
+            if due {
+                sink.feed(Message::Ping(Bytes::new())).await?;
+            }
             for text in ready.drain(..) {
                 sink.feed(Message::Text(text)).await?;
             }
@@ -136,7 +166,26 @@ async fn write(
 struct Connection {
     app: Arc<App>,
     queue: mpsc::Sender<Utf8Bytes>,
-    subscriptions: HashMap<String, AbortHandle>,
+    subscriptions: HashMap<Name, AbortHandle>,
+}
+
+/// What a client calls a subscription: its topic, and the id that it gave. One of the same name takes the other's place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Name {
+    topic: String,
+    id: Option<String>,
+}
+
+impl Name {
+    /// Whether a request to unsubscribe means this one: by its topic, by its id, or by both.
+    fn is_meant(&self, topics: &[String], id: Option<&String>) -> bool {
+        let by_topic = topics.contains(&self.topic);
+        let by_id = id.is_some() && self.id.as_ref() == id;
+        match (topics.is_empty(), id) {
+            (false, Some(_)) => by_topic && by_id,
+            _ => by_topic || by_id,
+        }
+    }
 }
 
 impl Connection {
@@ -153,9 +202,13 @@ impl Connection {
             Action::Ping => self.say("{\"type\":\"pong\"}".into()).await,
             Action::Subscribe => self.subscribe(request).await,
             Action::Unsubscribe => {
-                for name in request.topics.iter().chain(&request.id) {
-                    self.stop(name);
-                }
+                self.subscriptions.retain(|name, task| {
+                    let goes = name.is_meant(&request.topics, request.id.as_ref());
+                    if goes {
+                        task.abort();
+                    }
+                    !goes
+                });
             }
         }
     }
@@ -170,9 +223,13 @@ impl Connection {
                     .refuse(&ApiError::bad("a subscription to SQL needs an \"id\""))
                     .await;
             };
-            if self.has_room(&id).await {
-                let task = follow::sql(self.app.clone(), id.clone(), sql, db, self.queue.clone());
-                self.start(id, task);
+            let name = Name {
+                topic: id.clone(),
+                id: Some(id.clone()),
+            };
+            if self.has_room(&name).await {
+                let task = follow::sql(self.app.clone(), id, sql, db, self.queue.clone());
+                self.start(name, task);
             }
             return;
         }
@@ -184,20 +241,28 @@ impl Connection {
                 .await;
         }
         for topic in request.topics {
-            if self.has_room(&topic).await {
+            let name = Name {
+                topic,
+                id: request.id.clone(),
+            };
+            if self.has_room(&name).await {
+                let label = Label {
+                    topic: name.topic.clone(),
+                    id: name.id.clone(),
+                };
                 let task = follow::topic(
                     self.app.clone(),
-                    topic.clone(),
+                    label,
                     db.clone(),
                     request.resume,
                     self.queue.clone(),
                 );
-                self.start(topic, task);
+                self.start(name, task);
             }
         }
     }
 
-    async fn has_room(&mut self, name: &str) -> bool {
+    async fn has_room(&mut self, name: &Name) -> bool {
         self.subscriptions.retain(|_, task| !task.is_finished());
         let limit = self.app.config.limits.subscriptions;
         if self.subscriptions.len() < limit || self.subscriptions.contains_key(name) {
@@ -208,26 +273,22 @@ impl Connection {
             "too_many",
             format!("a connection has at most {limit} subscriptions"),
         );
-        self.say(frames::error(Some(name), None, &error.to_json()))
-            .await;
+        let text = frames::error(Some(&name.topic), name.id.as_deref(), &error.to_json());
+        self.say(text).await;
         false
     }
 
     /// Starts a subscription, in place of one of the same name.
-    fn start(&mut self, name: String, task: impl Future<Output = ()> + Send + 'static) {
-        self.stop(&name);
+    fn start(&mut self, name: Name, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(before) = self.subscriptions.remove(&name) {
+            before.abort();
+        }
         let app = self.app.clone();
         let task = tokio::spawn(async move {
             let _counted = Gauge::new(&app.metrics.subscriptions);
             task.await;
         });
         self.subscriptions.insert(name, task.abort_handle());
-    }
-
-    fn stop(&mut self, name: &str) {
-        if let Some(task) = self.subscriptions.remove(name) {
-            task.abort();
-        }
     }
 
     fn end(&mut self) {
@@ -244,5 +305,25 @@ impl Connection {
     async fn say(&self, text: Utf8Bytes) {
         // The writer has gone: the connection is about to end.
         let _ = self.queue.send(text).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscription_is_meant_by_its_topic_or_its_id() {
+        let name = |topic: &str, id: Option<&str>| Name {
+            topic: topic.into(),
+            id: id.map(str::to_owned),
+        };
+        let (plain, named) = (name("view:a", None), name("view:a", Some("1")));
+        let (topics, id) = (["view:a".to_owned()], "1".to_owned());
+        assert!(plain.is_meant(&topics, None) && named.is_meant(&topics, None));
+        assert!(named.is_meant(&[], Some(&id)) && !plain.is_meant(&[], Some(&id)));
+        assert!(named.is_meant(&topics, Some(&id)) && !plain.is_meant(&topics, Some(&id)));
+        assert!(!named.is_meant(&["view:b".into()], Some(&id)));
+        assert!(!plain.is_meant(&[], None) && !named.is_meant(&[], None));
     }
 }

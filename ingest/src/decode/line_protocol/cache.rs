@@ -4,6 +4,8 @@
 //! Nothing here can go wrong silently: series and column ids are never reused and columns never change their type, so
 //! an entry stays true as long as its stream lives, which is asked once per request and stream.
 
+use crate::admission::Rejection;
+use crate::decode::bound::{Bound, SEAL_ROWS};
 use ahash::RandomState;
 use hashbrown::{HashMap, HashTable};
 use std::sync::Arc;
@@ -16,8 +18,6 @@ const MAX_BYTES: usize = 128 << 20;
 const MAX_TARGETS: usize = 20_000;
 /// Most databases with a cache.
 const MAX_DATABASES: usize = 64;
-/// Rows in a batch at most: a bound on what one batch makes others allocate at once.
-const SEAL_ROWS: usize = 65_536;
 
 /// No entry.
 pub(super) const NONE: u32 = u32::MAX;
@@ -172,6 +172,8 @@ impl Fields {
 pub(super) struct Target {
     pub stream: Arc<Stream>,
     pub schema: Arc<Schema>,
+    /// Columns of the schema: each row takes a cell in so many at most.
+    width: usize,
     pub fields: Fields,
     /// Rows of the request at hand.
     pub rows: BatchBuilder,
@@ -194,6 +196,7 @@ pub(super) struct Cache {
     touched: Vec<u32>,
     /// The entry of the last line.
     pub last: u32,
+    bound: Bound,
 }
 
 impl Cache {
@@ -207,6 +210,7 @@ impl Cache {
             };
         }
         self.touched.clear();
+        self.bound = Bound::default();
         self.request += 1;
     }
 
@@ -286,6 +290,7 @@ impl Cache {
         let index = self.targets.len() as u32;
         let (schema, rows) = (stream.schema(), BatchBuilder::new(stream.id));
         self.targets.push(Target {
+            width: schema.columns.len(),
             stream,
             schema,
             fields: Fields::default(),
@@ -344,28 +349,71 @@ impl Cache {
         index
     }
 
-    /// Moves a target's rows to `out` once there are many.
-    #[inline(always)]
-    pub fn seal_when_full(&mut self, target: u32, out: &mut Vec<Rows>) {
-        if self.targets[target as usize].rows.rows() >= SEAL_ROWS {
-            self.seal(target, out);
+    /// Takes a grown schema. Rows that wait get a cell in each new column, so they are sealed first if that is much.
+    pub fn widen(&mut self, target: u32, schema: Arc<Schema>, out: &mut Vec<Rows>) {
+        let t = &mut self.targets[target as usize];
+        let more = schema.columns.len().saturating_sub(t.width);
+        if self.bound.add(t.rows.rows() * more) {
+            self.seal_all(out);
         }
+        let t = &mut self.targets[target as usize];
+        (t.width, t.schema) = (schema.columns.len(), schema);
+    }
+
+    /// Counts the row that was appended to a target, and moves rows to `out` once there are many.
+    ///
+    /// # Errors
+    /// 413 when the request's rows take too much.
+    #[inline(always)]
+    pub fn count_row(&mut self, target: u32, out: &mut Vec<Rows>) -> Result<(), Rejection> {
+        let t = &self.targets[target as usize];
+        let many = t.rows.rows() >= SEAL_ROWS;
+        if self.bound.add(t.width) || many {
+            return self.seal_some(target, out);
+        }
+        Ok(())
     }
 
     #[inline(never)]
+    fn seal_some(&mut self, target: u32, out: &mut Vec<Rows>) -> Result<(), Rejection> {
+        if self.targets[target as usize].rows.rows() >= SEAL_ROWS {
+            self.seal(target, out);
+        } else {
+            self.seal_all(out);
+        }
+        self.bound.check()
+    }
+
     fn seal(&mut self, target: u32, out: &mut Vec<Rows>) {
         let t = &mut self.targets[target as usize];
         if t.rows.rows() == 0 {
             return;
         }
         let rows = std::mem::replace(&mut t.rows, BatchBuilder::new(t.stream.id));
-        out.extend(Rows::from_builder(rows));
+        self.bound.seal(rows, t.width, out);
+    }
+
+    fn seal_all(&mut self, out: &mut Vec<Rows>) {
+        for i in 0..self.touched.len() {
+            self.seal(self.touched[i], out);
+        }
+        self.bound.none_wait();
     }
 
     /// Moves all rows to `out`.
-    pub fn finish(&mut self, out: &mut Vec<Rows>) {
-        for i in 0..self.touched.len() {
-            self.seal(self.touched[i], out);
+    ///
+    /// # Errors
+    /// 413 when the request's rows take too much.
+    pub fn finish(&mut self, out: &mut Vec<Rows>) -> Result<(), Rejection> {
+        self.seal_all(out);
+        self.bound.check()
+    }
+
+    /// Lets go of the rows of a request that is refused.
+    pub fn abandon(&mut self) {
+        for i in &self.touched {
+            let t = &mut self.targets[*i as usize];
+            t.rows = BatchBuilder::new(t.stream.id);
         }
     }
 }

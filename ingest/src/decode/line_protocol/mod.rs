@@ -9,7 +9,8 @@ mod slow;
 mod tests;
 
 use super::Precision;
-use cache::Caches;
+use crate::admission::Rejection;
+use cache::{Cache, Caches};
 use line::Item;
 use parking_lot::Mutex;
 use tsdb::{Catalog, Rows};
@@ -143,8 +144,10 @@ impl LineDecoder {
     }
 
     /// Decodes a body. Bad lines are reported and leave nothing behind; good ones are kept.
-    #[must_use]
-    pub fn decode(&self, body: &[u8], ctx: &LineContext<'_>) -> Decoded {
+    ///
+    /// # Errors
+    /// 413 when the rows would take more than [`super::MAX_REQUEST_BYTES`] in columns; then none is kept.
+    pub fn decode(&self, body: &[u8], ctx: &LineContext<'_>) -> Result<Decoded, Rejection> {
         let mut caches = self.pool.lock().pop().unwrap_or_default();
         let decoded = decode_with(&mut caches, body, ctx);
         let mut pool = self.pool.lock();
@@ -155,16 +158,28 @@ impl LineDecoder {
     }
 }
 
-fn decode_with(caches: &mut Caches, body: &[u8], ctx: &LineContext<'_>) -> Decoded {
+fn decode_with(
+    caches: &mut Caches,
+    body: &[u8],
+    ctx: &LineContext<'_>,
+) -> Result<Decoded, Rejection> {
     let cache = caches.database(ctx.db);
     cache.begin();
+    let decoded = lines(cache, body, ctx);
+    if decoded.is_err() {
+        cache.abandon();
+    }
+    decoded
+}
+
+fn lines(cache: &mut Cache, body: &[u8], ctx: &LineContext<'_>) -> Result<Decoded, Rejection> {
     let mut out = Decoded::default();
     // Line numbers are counted up to here, and only where an error needs one.
     let (mut at, mut counted, mut number) = (0, 0, 1);
     while at < body.len() {
         if let Some((target, next)) = fast::line(cache, body, at, ctx) {
             out.accepted += 1;
-            cache.seal_when_full(target, &mut out.rows);
+            cache.count_row(target, &mut out.rows)?;
             at = next;
             continue;
         }
@@ -172,13 +187,13 @@ fn decode_with(caches: &mut Caches, body: &[u8], ctx: &LineContext<'_>) -> Decod
         let result = match item {
             Item::Blank => Ok(None),
             Item::Bad(reason) => Err(reason),
-            Item::Line(line) => slow::line(cache, &line, ctx).map(Some),
+            Item::Line(line) => slow::line(cache, &line, ctx, &mut out.rows).map(Some),
         };
         match result {
             Ok(None) => {}
             Ok(Some(target)) => {
                 out.accepted += 1;
-                cache.seal_when_full(target, &mut out.rows);
+                cache.count_row(target, &mut out.rows)?;
             }
             Err(reason) => {
                 out.rejected += 1;
@@ -195,8 +210,8 @@ fn decode_with(caches: &mut Caches, body: &[u8], ctx: &LineContext<'_>) -> Decod
         }
         at = next;
     }
-    cache.finish(&mut out.rows);
-    out
+    cache.finish(&mut out.rows)?;
+    Ok(out)
 }
 
 /// A line as an error shows it.

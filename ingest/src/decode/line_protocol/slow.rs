@@ -7,13 +7,15 @@ use crate::decode::number::parse_decimal;
 use ahash::RandomState;
 use hashbrown::HashMap;
 use tsdb::types::{ColumnBuilder, ColumnDef, ColumnId, DataType, Role, Schema};
-use tsdb::{Error, StreamDef};
+use tsdb::{Error, Rows, StreamDef};
 
-/// Appends the line's row, or nothing; gives the stream's place in the cache.
+/// Appends the line's row, or nothing; gives the stream's place in the cache. Rows of before go to `out` where the
+/// line's new columns would make them too wide.
 pub(super) fn line(
     cache: &mut Cache,
     line: &Line<'_>,
     ctx: &LineContext<'_>,
+    out: &mut Vec<Rows>,
 ) -> Result<u32, LineReason> {
     let time = match line.time {
         Some(t) => t
@@ -38,19 +40,21 @@ pub(super) fn line(
             cache.add_target(&line.measurement, stream)
         }
     };
-    let target = &mut cache.targets[index as usize];
-    let merge = target.stream.options.merge;
-    let mut wanted = missing(&target.schema, merge, line)?;
+    let target = &cache.targets[index as usize];
+    let (stream, mut schema) = (target.stream.clone(), target.schema.clone());
+    let merge = stream.options.merge;
+    let mut wanted = missing(&schema, merge, line)?;
     if !wanted.is_empty() {
         // Others may have added some meanwhile, of another type.
-        target.schema = target.stream.schema();
-        wanted = missing(&target.schema, merge, line)?;
+        schema = stream.schema();
+        wanted = missing(&schema, merge, line)?;
+        if !wanted.is_empty() {
+            schema = stream.ensure_columns(&wanted).map_err(catalog)?;
+            missing(&schema, merge, line)?;
+        }
+        cache.widen(index, schema, out);
     }
-    if !wanted.is_empty() {
-        target.schema = target.stream.ensure_columns(&wanted).map_err(catalog)?;
-        missing(&target.schema, merge, line)?;
-    }
-    row(target, line, time)?;
+    row(&mut cache.targets[index as usize], line, time)?;
     learn(cache, index, line);
     Ok(index)
 }

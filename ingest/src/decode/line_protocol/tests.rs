@@ -88,7 +88,7 @@ fn ctx(catalog: &Catalog) -> LineContext<'_> {
 }
 
 fn decode(catalog: &Catalog, body: &[u8]) -> Decoded {
-    LineDecoder::new().decode(body, &ctx(catalog))
+    LineDecoder::new().decode(body, &ctx(catalog)).unwrap()
 }
 
 fn rows_of(body: &[u8]) -> (Vec<Row>, usize) {
@@ -352,7 +352,7 @@ proptest! {
         }).collect();
         let catalog = Catalog::default();
         let decoder = LineDecoder::new();
-        let whole = decoder.decode(lines.concat().as_bytes(), &ctx(&catalog));
+        let whole = decoder.decode(lines.concat().as_bytes(), &ctx(&catalog)).unwrap();
         prop_assert_eq!(whole.rejected, if noise { rows.len() } else { 0 }, "{:?}", whole.errors);
         prop_assert_eq!(by_stream(&read(&catalog, whole)), by_stream(&rows));
         // The same lines in any number of requests, to a decoder that has seen them all and to a new one.
@@ -362,7 +362,7 @@ proptest! {
         for decoder in [decoder, LineDecoder::new()] {
             let mut got = Vec::new();
             for w in at.windows(2) {
-                got.extend(read(&catalog, decoder.decode(lines[w[0]..w[1]].concat().as_bytes(), &ctx(&catalog))));
+                got.extend(read(&catalog, decoder.decode(lines[w[0]..w[1]].concat().as_bytes(), &ctx(&catalog)).unwrap()));
             }
             prop_assert_eq!(by_stream(&got), by_stream(&rows));
         }
@@ -387,8 +387,8 @@ proptest! {
             // Again behind a line that has taught the key and the names, and in front of another.
             let catalog = Catalog::default();
             let decoder = LineDecoder::new();
-            let _ = decoder.decode(text.as_bytes(), &ctx(&catalog));
-            let warm = decoder.decode(format!("{text}\n{text}\n").as_bytes(), &ctx(&catalog));
+            let _ = decoder.decode(text.as_bytes(), &ctx(&catalog)).unwrap();
+            let warm = decoder.decode(format!("{text}\n{text}\n").as_bytes(), &ctx(&catalog)).unwrap();
             let twice: Vec<Row> = expected.iter().chain(&expected).cloned().collect();
             prop_assert_eq!(read(&catalog, warm), twice, "{:?}", text);
         }
@@ -516,6 +516,7 @@ fn times_scale_by_precision_and_must_fit() {
                 ..ctx(&catalog)
             },
         );
+        let d = d.unwrap();
         (
             d.errors.first().map(|e| e.reason.clone()),
             read(&catalog, d).first().map(|r| r.time),
@@ -541,7 +542,12 @@ fn times_scale_by_precision_and_must_fit() {
 fn a_dropped_stream_is_left_and_new_columns_are_seen() {
     let catalog = Catalog::default();
     let decoder = LineDecoder::new();
-    let send = |body: &str| read(&catalog, decoder.decode(body.as_bytes(), &ctx(&catalog)));
+    let send = |body: &str| {
+        read(
+            &catalog,
+            decoder.decode(body.as_bytes(), &ctx(&catalog)).unwrap(),
+        )
+    };
     assert_eq!(send("m,t=a f=1i\nm,t=a f=2i\n").len(), 2);
     let old = catalog.stream("default", "m").unwrap().id;
     catalog.drop_stream("default", "m").unwrap();
@@ -557,7 +563,9 @@ fn a_dropped_stream_is_left_and_new_columns_are_seen() {
         .unwrap()
         .ensure_columns(&[("g", DataType::Utf8, Role::Field)])
         .unwrap();
-    let d = decoder.decode(b"m,t=a g=1i\nm,t=a g=\"x\"\n", &ctx(&catalog));
+    let d = decoder
+        .decode(b"m,t=a g=1i\nm,t=a g=\"x\"\n", &ctx(&catalog))
+        .unwrap();
     assert_eq!((d.accepted, d.rejected), (1, 1));
 }
 
@@ -664,4 +672,56 @@ fn a_stream_of_many_columns() {
     let rows = read(&catalog, decoded);
     assert_eq!(rows[1].fields["f2999"], V::I(2999));
     assert_eq!((rows[1].fields.len(), rows[2].fields.len()), (3_000, 1));
+}
+
+/// Lines with one field each, of so many names in turn.
+fn one_name_a_line(measurements: usize, names: usize, lines: usize) -> String {
+    (0..lines)
+        .map(|i| format!("m{} a{}=1\n", i % measurements, i / measurements % names))
+        .collect()
+}
+
+#[test]
+fn many_names_are_sealed_in_small_batches_and_refused_when_they_are_too_much() {
+    for measurements in [1, 50] {
+        let catalog = Catalog::default();
+        let decoder = LineDecoder::new();
+        // A column that comes late is as long as the rows before it.
+        let few = "m0 first=1\n".repeat(60_000);
+        let body = few.clone() + &one_name_a_line(measurements, 3_000, 6_000);
+        let mut rows = Vec::new();
+        for _ in 0..2 {
+            let d = decoder.decode(body.as_bytes(), &ctx(&catalog)).unwrap();
+            assert_eq!((d.accepted, d.rejected), (66_000, 0));
+            for r in &d.rows {
+                let bytes = match r {
+                    Rows::Sealed(b) => b.byte_len(),
+                    Rows::Small(b) => b.byte_len(),
+                };
+                assert!(bytes <= 40 << 20, "{bytes} bytes in one batch");
+            }
+            // Batches are sealed in another order once the columns are known.
+            let mut read = read(&catalog, d);
+            read.sort_by_cached_key(|r| format!("{r:?}"));
+            rows.push(read);
+        }
+        assert_eq!(rows[0], rows[1]);
+        let sum: usize = rows[0].iter().map(|r| r.fields.len()).sum();
+        assert_eq!(sum, 66_000);
+
+        let body = one_name_a_line(measurements, 4_000, 150_000);
+        assert!(body.len() < 2 << 20);
+        let (catalog, decoder) = (Catalog::default(), LineDecoder::new());
+        let refused = decoder.decode(body.as_bytes(), &ctx(&catalog));
+        if measurements == 1 {
+            let error = refused.err().unwrap();
+            assert_eq!((error.status, error.code), (413, "rows_too_large"));
+        } else {
+            // Spread over streams the same lines are narrow.
+            assert_eq!(refused.unwrap().accepted, 150_000);
+        }
+        // What was refused is not there when the next request comes.
+        let d = decoder.decode(b"m0 a1=2\n", &ctx(&catalog)).unwrap();
+        assert_eq!(read(&catalog, d).len(), 1);
+    }
 }
