@@ -18,7 +18,7 @@ pub mod wal;
 
 pub use catalog::{
     Catalog, DEFAULT_DATABASE, Late, Object, SeriesSet, SeriesTable, Stream, StreamDef,
-    StreamOptions, TagColumn,
+    StreamOptions, TagColumn, TooOld,
 };
 pub use engine::{
     Commit, CommitObserver, Done, Engine, EngineConfig, EngineMetrics, Request, Rows, SEAL_ROWS,

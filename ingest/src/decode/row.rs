@@ -10,7 +10,7 @@ use hashbrown::{HashMap, HashSet};
 use std::borrow::Cow;
 use std::sync::Arc;
 use tsdb::types::{BatchBuilder, ColumnDef, ColumnId, DataType, Role, Schema, SeriesId};
-use tsdb::{Error, Rows, Stream};
+use tsdb::{Error, Rows, Stream, TooOld};
 
 /// Columns that rows alone may grow a stream to.
 const MAX_COLUMNS: usize = 4_096;
@@ -93,6 +93,9 @@ pub enum RowReason {
     /// More text than a batch can hold.
     #[error("too much text in one request")]
     Full,
+    /// The stream takes no rows from so long ago.
+    #[error("{0}")]
+    TooOld(TooOld),
     /// The catalog refused a column.
     #[error("{0}")]
     Catalog(String),
@@ -153,6 +156,8 @@ pub(super) struct Writer<'c, 'f> {
     /// The row that last had a value for each column.
     seen: Vec<usize>,
     row: usize,
+    /// Rows before this event time are refused.
+    oldest: i64,
     batch: BatchBuilder,
     series: HashMap<Vec<u8>, SeriesId, RandomState>,
     bound: Bound,
@@ -169,6 +174,7 @@ impl<'c, 'f> Writer<'c, 'f> {
             schema,
             names: Names::default(),
             row: 0,
+            oldest: ctx.stream.oldest_taken(ctx.now_ns),
             batch: BatchBuilder::new(ctx.stream.id),
             series: HashMap::default(),
             bound: Bound::default(),
@@ -244,6 +250,10 @@ impl<'c, 'f> Writer<'c, 'f> {
             return Err(RowReason::Empty);
         }
         let time = self.time(&known)?;
+        if time < self.oldest {
+            let why = self.ctx.stream.too_old(time, self.ctx.now_ns);
+            return Err(RowReason::TooOld(why.unwrap_or(TooOld::Late)));
+        }
         if !unknown.is_empty() {
             self.add_columns(&unknown)?;
             for (name, cell) in unknown.iter().rev() {

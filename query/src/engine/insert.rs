@@ -179,6 +179,11 @@ fn append(
             Some(t) => t.value(row),
             None => now,
         };
+        if let Some(why) = stream.too_old(at, now) {
+            return Err(QueryError::Exec(format!(
+                "nothing is inserted: {why} (event time {at} ns)"
+            )));
+        }
         let key: Vec<(ColumnId, &str)> = tags
             .iter()
             .filter(|(_, i)| columns[*i].is_valid(row))

@@ -52,6 +52,10 @@ impl StreamTable {
     fn statistics(&self, projection: &[usize], schema: &SchemaRef) -> Result<Statistics> {
         let snapshot = self.context.snapshot()?;
         let mut statistics = Statistics::new_unknown(schema);
+        if self.stream.options.retention_ns.is_some() {
+            // Some of the rows may have expired: only reading them tells how many are left.
+            return Ok(statistics);
+        }
         let rows = snapshot.row_count(self.stream.id);
         statistics.num_rows = usize::try_from(rows).map_or(Precision::Absent, Precision::Exact);
         let time = projection

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::Incoming;
 use ingest::admission::Rejection;
 use ingest::decode::Precision;
-use ingest::decode::line_protocol::{Decoded, LineContext};
+use ingest::decode::line_protocol::{Decoded, LineContext, late_lines};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -156,13 +156,17 @@ async fn accept(app: &App, request: hyper::Request<Incoming>, api: Api) -> Resul
     metrics
         .bytes_received
         .fetch_add(body.len() as u64, Ordering::Relaxed);
-    drop(body);
     let Decoded {
-        rows,
+        mut rows,
         accepted,
         rejected,
         errors,
+        too_old,
     } = decoded;
+    if !too_old.is_empty() {
+        rows.extend(late_lines(&body, &too_old, &ctx));
+    }
+    drop(body);
     if !rows.is_empty() {
         engine
             .commit_async(tsdb::Request { rows, tick: false })

@@ -10,7 +10,7 @@ mod stream;
 
 pub(crate) use entry::Entry;
 pub use series::{SeriesSet, SeriesTable, TagColumn};
-pub use stream::{Late, Stream, StreamDef, StreamOptions};
+pub use stream::{Late, Stream, StreamDef, StreamOptions, TooOld};
 
 use crate::Error;
 use hashbrown::HashMap;

@@ -4,7 +4,7 @@ use crate::Error;
 use crate::catalog::{Pending, SeriesTable};
 use parking_lot::RwLock;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use tsdb_types::{ColumnDef, ColumnId, DataType, Role, Schema, StreamId};
 
 /// What happens to a row later than the allowed lateness.
@@ -76,7 +76,23 @@ pub struct Stream {
     series: SeriesTable,
     pending: Arc<Pending>,
     dropped: AtomicBool,
+    /// The newest event time that moves the watermark; `i64::MIN` before the first row.
+    newest: AtomicI64,
 }
+
+/// Why a row comes too late to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TooOld {
+    /// It would have expired already.
+    #[error("the row is older than the stream's retention")]
+    Expired,
+    /// The stream refuses rows beyond its lateness.
+    #[error("the row is later than the stream's lateness allows")]
+    Late,
+}
+
+/// A row so far ahead of its commit does not move the watermark.
+const AHEAD_NS: i64 = 3600 * SECOND;
 
 /// Checks one column against the rules that every stream keeps.
 fn check(name: &str, data_type: DataType, role: Role) -> Result<(), Error> {
@@ -129,6 +145,7 @@ impl Stream {
             series: SeriesTable::new(id, pending.clone()),
             pending,
             dropped: AtomicBool::new(false),
+            newest: AtomicI64::new(i64::MIN),
         })
     }
 
@@ -209,6 +226,58 @@ impl Stream {
         self.pending.columns(self.id, &columns[before..]);
         *schema = Arc::new(Schema { columns });
         Ok(schema.clone())
+    }
+
+    /// Lets rows of a commit at `wall_ns` move the watermark, given their greatest event time and a way to ask for the
+    /// greatest one up to a bound.
+    pub(crate) fn note_rows(&self, max: i64, wall_ns: i64, up_to: impl FnOnce(i64) -> Option<i64>) {
+        if self.options.late != Late::DeadLetter {
+            return;
+        }
+        let bound = wall_ns.saturating_add(AHEAD_NS);
+        let newest = if max <= bound {
+            Some(max)
+        } else {
+            up_to(bound)
+        };
+        if let Some(newest) = newest {
+            self.newest.fetch_max(newest, Ordering::AcqRel);
+        }
+    }
+
+    /// Event times before this one are expired at `wall_ns`; `i64::MIN` without retention.
+    #[must_use]
+    pub fn expired_before(&self, wall_ns: i64) -> i64 {
+        self.options
+            .retention_ns
+            .map_or(i64::MIN, |kept| wall_ns.saturating_sub(kept))
+    }
+
+    /// Event times before this one are not taken at `wall_ns`: see [`Stream::too_old`].
+    #[must_use]
+    pub fn oldest_taken(&self, wall_ns: i64) -> i64 {
+        self.expired_before(wall_ns).max(self.late_before())
+    }
+
+    fn late_before(&self) -> i64 {
+        match self.options.late {
+            Late::Repair => i64::MIN,
+            Late::DeadLetter => self
+                .newest
+                .load(Ordering::Acquire)
+                .saturating_sub(self.options.disorder_ns)
+                .saturating_sub(self.options.lateness_ns),
+        }
+    }
+
+    /// Why a row of this event time is not taken, if so: it is older than the retention, or beyond the lateness of a
+    /// stream that was declared with `late = 'dead_letter'`.
+    #[must_use]
+    pub fn too_old(&self, time: i64, wall_ns: i64) -> Option<TooOld> {
+        if time < self.expired_before(wall_ns) {
+            return Some(TooOld::Expired);
+        }
+        (time < self.late_before()).then_some(TooOld::Late)
     }
 
     /// Takes columns read from the log or a catalog file; known ones are skipped. False when some were left out: they get

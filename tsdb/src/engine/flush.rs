@@ -12,6 +12,7 @@ use crate::segment::{Segment, SegmentBuilder, SegmentMeta, file_name};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tsdb_types::{Batch, DataType, Lsn, SegmentId, StreamId, TenantId};
 
 /// Directory of segments.
@@ -36,6 +37,9 @@ const CATALOG_MAGIC: [u8; 8] = *b"TDMLCAT\n";
 const CATALOG_VERSION: u16 = 1;
 /// Bytes before the entries: magic, version, reserved (2), LSN (8), checksum of all of these but itself and the entries.
 const CATALOG_HEADER: usize = 24;
+
+/// How often expired segments are looked for.
+const EXPIRY: Duration = Duration::from_secs(60);
 
 /// One segment is made of at most so many bytes of head, so that offsets in it stay small.
 const SEGMENT_HEAD_BYTES: usize = 512 << 20;
@@ -66,7 +70,11 @@ impl Flusher {
 
     /// Serves flush requests until there are no more.
     pub(crate) fn run(mut self) {
-        while let Some(ticket) = self.shared.flush_signal.next() {
+        while let Some(next) = self.shared.flush_signal.next_within(EXPIRY) {
+            if let Err(error) = self.drop_expired() {
+                tracing::error!(%error, "expired segments could not be dropped; trying again later");
+            }
+            let Some(ticket) = next else { continue };
             let result = self.flush();
             if let Err(error) = &result {
                 tracing::error!(%error, "a flush has failed; its rows stay in memory and in the log");
@@ -77,6 +85,37 @@ impl Flusher {
                 self.shared.flush_signal.pause(PAUSE_AFTER_FAILURE);
             }
         }
+    }
+
+    /// Drops the segments of which no row is kept any more. Whoever reads from one may go on; then its file goes.
+    pub(crate) fn drop_expired(&mut self) -> Result<(), Error> {
+        let now = self.shared.clock.wall_ns();
+        let segments = self.shared.published.lock().version.segments.clone();
+        let expired: Vec<_> = segments
+            .iter()
+            .filter(|s| {
+                // A stream that was dropped may come back: its end is not in the log yet, perhaps.
+                s.meta.streams.iter().all(|rows| {
+                    let stream = self.shared.catalog.stream_by_id(rows.stream);
+                    stream.is_some_and(|s| rows.max_time < s.expired_before(now))
+                })
+            })
+            .collect();
+        if expired.is_empty() {
+            return Ok(());
+        }
+        let edits: Vec<Edit> = expired
+            .iter()
+            .map(|s| Edit::RemoveSegment(s.meta.id))
+            .collect();
+        self.manifest.apply(&edits)?;
+        let gone: Vec<SegmentId> = expired.iter().map(|s| s.meta.id).collect();
+        {
+            let mut published = self.shared.published.lock();
+            Arc::make_mut(&mut published.version.segments).retain(|s| !gone.contains(&s.meta.id));
+        }
+        expired.iter().for_each(|s| s.remove_when_unused());
+        Ok(())
     }
 
     /// Writes everything that is in the head now to segments.
@@ -251,7 +290,12 @@ pub(crate) fn open_segment(shared: &Shared, meta: SegmentMeta) -> Segment {
         shared.disk.clone(),
         format!("{SEGMENTS}/{}", file_name(meta.id)),
     );
-    Segment::new(meta, Box::new(move || disk.open(&name)?.map()))
+    let (remover, removed) = (disk.clone(), name.clone());
+    Segment::new(
+        meta,
+        Box::new(move || disk.open(&name)?.map()),
+        Box::new(move || remover.remove(&removed)),
+    )
 }
 
 /// Makes the directories that flushes write to.

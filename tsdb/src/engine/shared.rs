@@ -176,6 +176,18 @@ impl Signal {
         s.last.clone().map_or(Ok(()), Err)
     }
 
+    /// Waits for a request at most so long: `Some(None)` when none has come; `None` when it is time to end.
+    pub(crate) fn next_within(&self, time: Duration) -> Option<Option<u64>> {
+        let deadline = Instant::now() + time;
+        let mut s = self.state.lock();
+        while s.wanted == s.done && !s.closed {
+            if self.changed.wait_until(&mut s, deadline).timed_out() {
+                break;
+            }
+        }
+        (!s.closed).then_some((s.wanted != s.done).then_some(s.wanted))
+    }
+
     /// Waits for a request; `None` when it is time to end. Gives the ticket to be reported as done.
     pub(crate) fn next(&self) -> Option<u64> {
         let mut s = self.state.lock();

@@ -7,7 +7,7 @@ use crate::segment::Segment;
 use crate::{CommitObserver, Error};
 use hashbrown::HashMap;
 use std::sync::Arc;
-use tsdb_types::{ColumnId, DataType, Lsn, StreamId};
+use tsdb_types::{ColumnId, DataType, Lsn, StreamId, TimeRange};
 
 pub(crate) type Heads = HashMap<StreamId, Arc<Head>, ahash::RandomState>;
 
@@ -16,6 +16,8 @@ pub(crate) type Heads = HashMap<StreamId, Arc<Head>, ahash::RandomState>;
 #[derive(Clone, Default)]
 pub(crate) struct Version {
     pub(crate) lsn: Lsn,
+    /// The wall time of that commit; what is expired by it is not shown.
+    pub(crate) wall_ns: i64,
     /// Rows not being flushed.
     pub(crate) heads: Arc<Heads>,
     /// Rows being flushed; older than those in `heads`, newer than those in segments.
@@ -52,12 +54,17 @@ impl Published {
                     .get(usize::from(id.0))
                     .map_or(DataType::Int64, |c| c.data_type)
             };
+            stream.note_rows(batch.max_time, commit.wall_ns, |bound| {
+                let times = (0..batch.rows).map(|i| batch.time.i64_at(i));
+                times.filter(|t| *t <= bound).max()
+            });
             let head = Arc::make_mut(heads.entry(batch.stream).or_default());
             let before = head.bytes;
             head.push(batch.clone(), &type_of);
             grown += head.bytes as i64 - before as i64;
         }
         self.version.lsn = commit.lsn;
+        self.version.wall_ns = self.version.wall_ns.max(commit.wall_ns);
         grown
     }
 }
@@ -124,12 +131,29 @@ impl Snapshot {
             .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 
-    /// Prepares to read a stream.
+    /// The part of a range of time whose rows the stream's retention keeps.
+    fn kept(&self, stream: &Stream, time: TimeRange) -> TimeRange {
+        let start = stream.expired_before(self.version.wall_ns).max(time.start);
+        TimeRange {
+            start: start.min(time.end),
+            ..time
+        }
+    }
+
+    /// Prepares to read a stream. Rows that its retention no longer keeps are not among them, whether their segments are
+    /// still there or not.
     ///
     /// # Errors
     /// [`Error::Corrupt`] or [`Error::Io`] when a segment's index can't be read.
     pub fn scan(&self, stream: &Stream, spec: ScanSpec) -> Result<Scan, Error> {
         types_of(stream, &spec.columns)?;
+        let spec = ScanSpec {
+            time: match (spec.time, stream.options.retention_ns) {
+                (time, None) => time,
+                (time, Some(_)) => Some(self.kept(stream, time.unwrap_or(TimeRange::ALL))),
+            },
+            ..spec
+        };
         let memory = self.memory(stream.id).flat_map(|h| h.batches());
         Scan::new(
             stream,
@@ -153,6 +177,12 @@ impl Snapshot {
         gone: &dyn Fn() -> bool,
     ) -> Result<Vec<ScanBatch>, Error> {
         let types = types_of(stream, &spec.columns)?;
+        let spec = &LastSpec {
+            time: self.kept(stream, spec.time),
+            series: spec.series.clone(),
+            columns: spec.columns.clone(),
+            ..*spec
+        };
         let memory = self.memory(stream.id).flat_map(|h| h.batches());
         let segments = &self.version.segments;
         last_rows(stream, &types, spec, segments, memory, stats, gone)

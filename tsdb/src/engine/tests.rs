@@ -290,3 +290,112 @@ fn a_second_engine_on_one_directory_is_refused_and_harms_nothing() {
         assert_eq!(values(&engine.snapshot(), &stream), up_to(200));
     }
 }
+
+#[test]
+fn expired_rows_are_not_shown_and_their_segments_go_with_the_last_reader() {
+    const HOUR: i64 = 3_600_000_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let mut kept = def();
+    kept.options.retention_ns = Some(HOUR);
+    let stream = engine
+        .catalog()
+        .create_stream("default", "s", &kept)
+        .unwrap();
+    let now = engine.clock().wall_ns();
+    let at = |times: &[i64]| {
+        let mut b = BatchBuilder::new(stream.id);
+        for time in times {
+            b.begin_row(*time, SeriesId(0));
+            b.column(ColumnId(2), DataType::Int64).unwrap().push_i64(1);
+        }
+        stream.series().resolve(&[]);
+        engine
+            .commit(Request {
+                rows: vec![Rows::Small(b)],
+                tick: false,
+            })
+            .unwrap();
+    };
+    let shown = |snapshot: &Snapshot| {
+        let mut times = Vec::new();
+        let scan = snapshot.scan(&stream, ScanSpec::default()).unwrap();
+        scan.read_all(&mut |b| {
+            times.extend(b.time);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        times.sort_unstable();
+        times
+    };
+    let files = || {
+        std::fs::read_dir(dir.path().join("segments"))
+            .unwrap()
+            .count()
+    };
+    assert_eq!(
+        stream.too_old(now - 2 * HOUR, now),
+        Some(crate::TooOld::Expired)
+    );
+    assert_eq!(stream.too_old(now - HOUR / 2, now), None);
+    // Rows that were taken in time, of which one segment's have all expired since.
+    at(&[now - 3 * HOUR, now - 2 * HOUR]);
+    engine.flush().unwrap();
+    at(&[now - 2 * HOUR, now]);
+    engine.flush().unwrap();
+    assert_eq!(shown(&engine.snapshot()), [now]);
+    // Whoever has the first segment open may go on; its file goes afterwards.
+    let reader = engine.snapshot();
+    assert_eq!(files(), 2);
+    engine.flush().unwrap();
+    engine.flush().unwrap();
+    assert_eq!((engine.storage().segments, files()), (1, 2));
+    assert_eq!(shown(&reader), [now]);
+    drop(reader);
+    assert_eq!(files(), 1);
+    drop(engine);
+    let engine = open(dir.path());
+    assert!(engine.damage().is_empty(), "{:?}", engine.damage());
+    assert_eq!(engine.storage().segments, 1);
+}
+
+#[test]
+fn a_stream_that_wants_no_late_rows_says_from_when_on() {
+    const SECOND: i64 = 1_000_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let mut strict = def();
+    strict.options.late = crate::Late::DeadLetter;
+    (strict.options.disorder_ns, strict.options.lateness_ns) = (5 * SECOND, 10 * SECOND);
+    let stream = engine
+        .catalog()
+        .create_stream("default", "s", &strict)
+        .unwrap();
+    assert_eq!(stream.oldest_taken(0), i64::MIN);
+    let now = engine.clock().wall_ns();
+    let at = |engine: &Engine, time: i64| {
+        let stream = engine.catalog().stream("default", "s").unwrap();
+        let mut b = BatchBuilder::new(stream.id);
+        b.begin_row(time, stream.series().resolve(&[]));
+        engine
+            .commit(Request {
+                rows: vec![Rows::Small(b)],
+                tick: false,
+            })
+            .unwrap();
+    };
+    at(&engine, now);
+    assert_eq!(stream.oldest_taken(now), now - 15 * SECOND);
+    assert_eq!(stream.too_old(now - 15 * SECOND, now), None);
+    assert_eq!(
+        stream.too_old(now - 16 * SECOND, now),
+        Some(crate::TooOld::Late)
+    );
+    // A row from far ahead moves nothing, and a restart forgets nothing.
+    at(&engine, now + 7200 * SECOND);
+    assert_eq!(stream.oldest_taken(now), now - 15 * SECOND);
+    drop((stream, engine));
+    let engine = open(dir.path());
+    let stream = engine.catalog().stream("default", "s").unwrap();
+    assert_eq!(stream.oldest_taken(now), now - 15 * SECOND);
+}

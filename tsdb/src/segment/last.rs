@@ -216,10 +216,9 @@ impl Segment {
             .map(|(id, _)| kept.get(id).cloned().flatten())
             .collect())
     }
-}
 
-impl Drop for Segment {
-    fn drop(&mut self) {
+    /// Lets go of what is kept of the segment.
+    pub(super) fn forget_ends(&self) {
         CACHE.forget(self.uid, &self.meta.streams);
     }
 }

@@ -8,12 +8,14 @@ use crate::scan::{ScanBatch, ScanSpec, ScanStats, Vector, VectorValues, selectio
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::ops::{ControlFlow, Range};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tsdb_types::{ColumnId, DataType, SegmentId, StreamId, TimeRange};
 
 /// Gives the mapped bytes of a segment's file when they are first wanted.
 pub(crate) type Mapper = Box<dyn Fn() -> std::io::Result<Bytes> + Send + Sync>;
+/// Removes a segment's file.
+pub(crate) type Remover = Box<dyn Fn() -> std::io::Result<()> + Send + Sync>;
 
 /// An immutable segment. Opening one reads nothing; the index is read when it is first scanned.
 pub struct Segment {
@@ -24,6 +26,9 @@ pub struct Segment {
     mapper: Mapper,
     opened: OnceLock<Arc<Opened>>,
     opening: Mutex<()>,
+    remover: Remover,
+    /// Nothing names it any more: its file goes with the last who reads from it.
+    unused: AtomicBool,
     pub(super) finding_ends: Mutex<()>,
 }
 
@@ -38,15 +43,22 @@ static UIDS: AtomicU64 = AtomicU64::new(0);
 const MAX_INDEX: u64 = 1 << 30;
 
 impl Segment {
-    pub(crate) fn new(meta: SegmentMeta, mapper: Mapper) -> Segment {
+    pub(crate) fn new(meta: SegmentMeta, mapper: Mapper, remover: Remover) -> Segment {
         Segment {
             meta,
             uid: UIDS.fetch_add(1, Ordering::Relaxed),
             mapper,
             opened: OnceLock::new(),
             opening: Mutex::new(()),
+            remover,
+            unused: AtomicBool::new(false),
             finding_ends: Mutex::new(()),
         }
+    }
+
+    /// Lets the file go with the last who holds the segment. Only once the manifest has durably forgotten it.
+    pub(crate) fn remove_when_unused(&self) {
+        self.unused.store(true, Ordering::Release);
     }
 
     fn corrupt(&self, what: &'static str, offset: u64) -> Error {
@@ -236,6 +248,18 @@ impl Segment {
         data_type: DataType,
     ) -> Result<Vector, Error> {
         decode_chunk(self.meta.id, &opened.bytes, chunk, rows, data_type)
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        self.forget_ends();
+        if self.unused.load(Ordering::Acquire)
+            && let Err(error) = (self.remover)()
+        {
+            // The next start removes what nothing names.
+            tracing::warn!(%error, file = file_name(self.meta.id), "an expired segment could not be removed");
+        }
     }
 }
 

@@ -107,7 +107,11 @@ pub(super) fn build_as(id: SegmentId, batches: &[Arc<Batch>]) -> (SegmentMeta, B
 }
 
 pub(super) fn open(meta: SegmentMeta, bytes: Bytes) -> Arc<Segment> {
-    Arc::new(Segment::new(meta, Box::new(move || Ok(bytes.clone()))))
+    Arc::new(Segment::new(
+        meta,
+        Box::new(move || Ok(bytes.clone())),
+        Box::new(|| Ok(())),
+    ))
 }
 
 fn spec() -> ScanSpec {

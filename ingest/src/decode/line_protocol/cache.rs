@@ -177,6 +177,8 @@ pub(super) struct Target {
     pub fields: Fields,
     /// Rows of the request at hand.
     pub rows: BatchBuilder,
+    /// Rows before this event time are refused, as of the request at hand.
+    pub oldest: i64,
     /// The request that last asked whether the stream lives.
     checked: u64,
     live: bool,
@@ -192,6 +194,8 @@ pub(super) struct Cache {
     pub targets: Vec<Target>,
     by_name: HashMap<Box<str>, u32, RandomState>,
     request: u64,
+    /// When it came, in nanoseconds.
+    now_ns: i64,
     /// Streams that this request has come across.
     touched: Vec<u32>,
     /// The entry of the last line.
@@ -201,7 +205,7 @@ pub(super) struct Cache {
 
 impl Cache {
     /// Starts a request: no rows are pending, and streams are asked anew whether they live.
-    pub fn begin(&mut self) {
+    pub fn begin(&mut self, now_ns: i64) {
         let held = self.keys.len() + self.entries.len() * size_of::<Entry>();
         if held > MAX_BYTES || self.targets.len() > MAX_TARGETS {
             *self = Cache {
@@ -212,6 +216,7 @@ impl Cache {
         self.touched.clear();
         self.bound = Bound::default();
         self.request += 1;
+        self.now_ns = now_ns;
     }
 
     #[inline(always)]
@@ -276,6 +281,7 @@ impl Cache {
         }
         t.checked = self.request;
         t.live = !t.stream.is_dropped();
+        t.oldest = t.stream.oldest_taken(self.now_ns);
     }
 
     /// The live target of a measurement, if it is known.
@@ -291,6 +297,7 @@ impl Cache {
         let (schema, rows) = (stream.schema(), BatchBuilder::new(stream.id));
         self.targets.push(Target {
             width: schema.columns.len(),
+            oldest: stream.oldest_taken(self.now_ns),
             stream,
             schema,
             fields: Fields::default(),

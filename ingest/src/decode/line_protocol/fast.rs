@@ -31,7 +31,15 @@ pub(super) fn line(
             }
         }
     }
-    match rest(&mut target.fields, &mut target.rows, body, blank + 1, ctx) {
+    let oldest = target.oldest;
+    match rest(
+        &mut target.fields,
+        &mut target.rows,
+        body,
+        blank + 1,
+        ctx,
+        oldest,
+    ) {
         Some(next) => {
             cache.last = index;
             Some((stream, next))
@@ -51,6 +59,7 @@ fn rest(
     body: &[u8],
     start: usize,
     ctx: &LineContext<'_>,
+    oldest: i64,
 ) -> Option<usize> {
     let (mut at, mut last) = (start, NONE);
     loop {
@@ -76,7 +85,12 @@ fn rest(
     let time = i64::try_from(magnitude)
         .ok()?
         .checked_mul(ctx.precision.nanos())?;
-    rows.set_time(if negative { -time } else { time });
+    let time = if negative { -time } else { time };
+    if time < oldest {
+        // The grammar's way says why.
+        return None;
+    }
+    rows.set_time(time);
     line_end(body, end)
 }
 

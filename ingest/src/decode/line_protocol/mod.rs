@@ -3,17 +3,21 @@
 
 mod cache;
 mod fast;
+mod late;
 mod line;
 mod slow;
 #[cfg(test)]
 mod tests;
+
+pub use late::late_lines;
 
 use super::Precision;
 use crate::admission::Rejection;
 use cache::{Cache, Caches};
 use line::Item;
 use parking_lot::Mutex;
-use tsdb::{Catalog, Rows};
+use std::ops::Range;
+use tsdb::{Catalog, Rows, TooOld};
 
 /// Errors that are kept with their line; the others are only counted.
 pub const MAX_ERRORS: usize = 100;
@@ -90,6 +94,9 @@ pub enum LineReason {
         /// What has it.
         taken: &'static str,
     },
+    /// The stream takes no rows from so long ago.
+    #[error("{0}")]
+    TooOld(TooOld),
     /// The catalog refused the stream or the columns.
     #[error("{0}")]
     Catalog(String),
@@ -117,6 +124,8 @@ pub struct Decoded {
     pub rejected: usize,
     /// The first of them, at most [`MAX_ERRORS`].
     pub errors: Vec<LineError>,
+    /// Those that were refused for their age alone, by where they stand in the body: material for dead letters.
+    pub too_old: Vec<(Range<usize>, TooOld)>,
 }
 
 /// The decoder. Shared by all connections: each call takes a cache out of the pool and puts it back, so there are as
@@ -164,7 +173,7 @@ fn decode_with(
     ctx: &LineContext<'_>,
 ) -> Result<Decoded, Rejection> {
     let cache = caches.database(ctx.db);
-    cache.begin();
+    cache.begin(ctx.now_ns);
     let decoded = lines(cache, body, ctx);
     if decoded.is_err() {
         cache.abandon();
@@ -197,6 +206,9 @@ fn lines(cache: &mut Cache, body: &[u8], ctx: &LineContext<'_>) -> Result<Decode
             }
             Err(reason) => {
                 out.rejected += 1;
+                if let LineReason::TooOld(why) = reason {
+                    out.too_old.push((at..next, why));
+                }
                 if out.errors.len() < MAX_ERRORS {
                     number += memchr::memchr_iter(b'\n', &body[counted..at]).count();
                     counted = at;

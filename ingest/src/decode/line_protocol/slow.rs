@@ -7,7 +7,7 @@ use crate::decode::number::parse_decimal;
 use ahash::RandomState;
 use hashbrown::HashMap;
 use tsdb::types::{ColumnBuilder, ColumnDef, ColumnId, DataType, Role, Schema};
-use tsdb::{Error, Rows, StreamDef};
+use tsdb::{Error, Rows, StreamDef, TooOld};
 
 /// Appends the line's row, or nothing; gives the stream's place in the cache. Rows of before go to `out` where the
 /// line's new columns would make them too wide.
@@ -41,6 +41,10 @@ pub(super) fn line(
         }
     };
     let target = &cache.targets[index as usize];
+    if time < target.oldest {
+        let why = target.stream.too_old(time, ctx.now_ns);
+        return Err(LineReason::TooOld(why.unwrap_or(TooOld::Late)));
+    }
     let (stream, mut schema) = (target.stream.clone(), target.schema.clone());
     let merge = stream.options.merge;
     let mut wanted = missing(&schema, merge, line)?;

@@ -131,7 +131,7 @@ impl Db {
     }
 
     /// Looks again and again until it is so.
-    fn wait_for(&self, is: impl Fn(&Db) -> bool) {
+    fn wait_for(&self, mut is: impl FnMut(&Db) -> bool) {
         let started = std::time::Instant::now();
         while !is(self) {
             assert!(started.elapsed().as_secs() < 60, "it never comes to that");
