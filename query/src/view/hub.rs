@@ -5,10 +5,17 @@ use super::reading::Request;
 use super::worker::{Message, Snap};
 use crossbeam::channel::Sender;
 use parking_lot::RwLock;
-use std::sync::Arc;
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tsdb::types::StreamId;
 use tsdb::{Commit, CommitObserver, Snapshot};
+
+/// Something that is made for a commit and goes with it to every view. It is dropped once the last of them has taken the
+/// commit in, or will not.
+pub type Trace = Arc<dyn Any + Send + Sync>;
+/// Makes the trace of a commit, on the commit thread, before any view has it.
+pub type Tracer = Box<dyn Fn(&Commit) -> Trace + Send + Sync>;
 
 /// One view's entrance.
 #[derive(Debug)]
@@ -78,14 +85,14 @@ impl Tap {
     }
 
     /// Hands on a commit, and then asks for a checkpoint when one is due: a checkpoint at an LSN holds that commit.
-    pub fn push(&self, commit: &Arc<Commit>) {
+    pub fn push(&self, commit: &Arc<Commit>, trace: Option<&Trace>) {
         let bytes = size(commit);
         let has_rows = commit.batches.iter().any(|b| b.stream == self.stream);
         if has_rows {
             self.last_rows.fetch_max(commit.wall_ns, Ordering::Relaxed);
         }
         if (has_rows || commit.tick) && !self.overrun.load(Ordering::Relaxed) {
-            self.enqueue(commit, bytes);
+            self.enqueue(commit, trace, bytes);
         }
         let grown = self.log_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if grown >= self.config.checkpoint_bytes {
@@ -94,7 +101,7 @@ impl Tap {
         }
     }
 
-    fn enqueue(&self, commit: &Arc<Commit>, bytes: u64) {
+    fn enqueue(&self, commit: &Arc<Commit>, trace: Option<&Trace>, bytes: u64) {
         if self.queued.fetch_add(bytes, Ordering::Relaxed) + bytes > self.config.queue_bytes {
             self.queued.fetch_sub(bytes, Ordering::Relaxed);
             self.overrun.store(true, Ordering::Release);
@@ -103,7 +110,7 @@ impl Tap {
             self.send(Message::Nothing);
             return;
         }
-        self.send(Message::Commit(commit.clone()));
+        self.send(Message::Commit(commit.clone(), trace.cloned()));
     }
 }
 
@@ -113,15 +120,17 @@ pub(super) fn size(commit: &Commit) -> u64 {
 }
 
 /// All views' entrances.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Hub {
     pub taps: RwLock<Vec<Arc<Tap>>>,
+    pub tracer: OnceLock<Tracer>,
 }
 
 impl CommitObserver for Hub {
     fn on_commit(&self, commit: &Arc<Commit>) {
+        let trace = self.tracer.get().map(|make| make(commit));
         for tap in self.taps.read().iter() {
-            tap.push(commit);
+            tap.push(commit, trace.as_ref());
         }
     }
 }

@@ -186,7 +186,7 @@ impl ViewRuntime {
             (state, lsn) = (saved.state, saved.lsn);
             self.engine.hold_wal(&saving.owner, Some(lsn));
             for commit in saved.commits {
-                tap.push(&commit);
+                tap.push(&commit, None);
             }
         }
         let worker = Worker {

@@ -29,5 +29,6 @@ mod worker;
 mod tests;
 
 pub use config::ViewConfig;
+pub use hub::{Trace, Tracer};
 pub use runtime::{ViewMetrics, ViewRuntime};
 pub use subscription::{Frame, Subscription};

@@ -164,6 +164,13 @@ impl ViewRuntime {
         self.registry.lock().named.get(&key).cloned()
     }
 
+    /// Makes a [`Trace`](super::Trace) of every commit from now on; for whoever measures how long commits take to be in
+    /// all views. Only the first call counts.
+    pub fn trace(&self, tracer: super::Tracer) {
+        // A second tracer is not wanted, as said.
+        let _ = self.hub.tracer.set(tracer);
+    }
+
     /// How all views fare, those of subscribed queries too.
     #[must_use]
     pub fn metrics(&self) -> Vec<ViewMetrics> {

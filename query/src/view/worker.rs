@@ -1,6 +1,6 @@
 //! The thread of one view: takes messages in order, owns the state, sends frames.
 
-use super::hub::{Tap, size};
+use super::hub::{Tap, Trace, size};
 use super::reading::{Request, stopped_error};
 use super::saving::Saving;
 use super::state::State;
@@ -28,8 +28,8 @@ const LAG_FOR_NS: u64 = 10_000_000_000;
 /// What a worker is told, in order. All but `Nothing`, `Resync` and `Unsubscribe` are sent under the apply lock.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// Rows, or a tick.
-    Commit(Arc<Commit>),
+    /// Rows, or a tick; the trace is dropped when they are in the state.
+    Commit(Arc<Commit>, Option<Trace>),
     /// Start anew from a snapshot; the time is the wall clock's.
     Rebuild(Box<Snap>, i64),
     /// Read rows at the snapshot, which is at the state's LSN.
@@ -189,7 +189,7 @@ impl Worker {
     /// What a stopped view answers.
     fn refuse(&mut self, message: Message, reason: &str) {
         match message {
-            Message::Commit(commit) => self.tap.taken(size(&commit)),
+            Message::Commit(commit, _) => self.tap.taken(size(&commit)),
             Message::Read(_, request) => request.refuse(stopped_error(reason)),
             Message::Subscribe(outbox, ..) => outbox.close(reason),
             _ => {}
@@ -199,7 +199,7 @@ impl Worker {
     fn handle(&mut self, message: Message) -> Result<(), StreamError> {
         self.stale |= self.tap.overrun.load(Ordering::Acquire);
         match message {
-            Message::Commit(commit) => self.commit(&commit)?,
+            Message::Commit(commit, _trace) => self.commit(&commit)?,
             Message::Rebuild(snapshot, wall_ns) => self.rebuild(&snapshot, wall_ns)?,
             Message::Read(snapshot, request) => self.read(&snapshot, request),
             Message::Repair(snapshot) => match self.come_to(&snapshot) {

@@ -126,7 +126,7 @@ impl From<tsdb::Error> for Refusal {
 /// `POST /write` and `POST /api/v2/write`. Not behind the router: it is the way that most rows come.
 pub(crate) async fn write(app: &App, request: hyper::Request<Incoming>, api: Api) -> Response {
     let started = Instant::now();
-    match accept(app, request, api).await {
+    match accept(app, request, api, started).await {
         Ok(()) => {
             app.metrics.writes.record(started.elapsed());
             status(StatusCode::NO_CONTENT)
@@ -135,7 +135,12 @@ pub(crate) async fn write(app: &App, request: hyper::Request<Incoming>, api: Api
     }
 }
 
-async fn accept(app: &App, request: hyper::Request<Incoming>, api: Api) -> Result<(), Refusal> {
+async fn accept(
+    app: &App,
+    request: hyper::Request<Incoming>,
+    api: Api,
+    arrived: Instant,
+) -> Result<(), Refusal> {
     let (head, incoming) = request.into_parts();
     let params = Params::of(&head.uri);
     let db = database(params, &head.headers, api)?;
@@ -168,9 +173,10 @@ async fn accept(app: &App, request: hyper::Request<Incoming>, api: Api) -> Resul
     }
     drop(body);
     if !rows.is_empty() {
-        engine
+        let lsn = engine
             .commit_async(tsdb::Request { rows, tick: false })
             .await?;
+        metrics.events.acknowledged(lsn.0, arrived);
         metrics
             .rows_accepted
             .fetch_add(accepted as u64, Ordering::Relaxed);

@@ -48,7 +48,7 @@ enum Form {
 
 pub(crate) async fn post(app: &App, request: hyper::Request<Incoming>) -> Response {
     let started = Instant::now();
-    match take(app, request).await {
+    match take(app, request, started).await {
         Ok(accepted) => {
             app.metrics.writes.record(started.elapsed());
             json_of(&accepted)
@@ -70,7 +70,11 @@ pub(crate) async fn admit(app: &App) -> Result<(), Rejection> {
     }
 }
 
-async fn take(app: &App, request: hyper::Request<Incoming>) -> Result<Accepted, ApiError> {
+async fn take(
+    app: &App,
+    request: hyper::Request<Incoming>,
+    arrived: Instant,
+) -> Result<Accepted, ApiError> {
     let (head, incoming) = request.into_parts();
     let params = Params::of(&head.uri);
     let name = name_behind(&head.uri, PREFIX)
@@ -102,7 +106,7 @@ async fn take(app: &App, request: hyper::Request<Incoming>) -> Result<Accepted, 
     let decode = || decode(app, &ctx, form, &body);
     let decoded = app.heavy.run(body.len(), decode).await?;
     drop(body);
-    commit(app, decoded).await
+    commit(app, decoded, arrived).await
 }
 
 /// A body's rows, and what was refused of it.
@@ -144,7 +148,7 @@ fn decode(app: &App, ctx: &RowContext, form: Form, body: &[u8]) -> Result<Taken,
     })
 }
 
-async fn commit(app: &App, taken: Taken) -> Result<Accepted, ApiError> {
+async fn commit(app: &App, taken: Taken, arrived: Instant) -> Result<Accepted, ApiError> {
     let DecodedRows {
         mut rows,
         accepted,
@@ -161,9 +165,12 @@ async fn commit(app: &App, taken: Taken) -> Result<Accepted, ApiError> {
     let lsn = if rows.is_empty() {
         app.engine.published()
     } else {
-        app.engine
+        let lsn = app
+            .engine
             .commit_async(tsdb::Request { rows, tick: false })
-            .await?
+            .await?;
+        app.metrics.events.acknowledged(lsn.0, arrived);
+        lsn
     };
     app.metrics
         .rows_accepted

@@ -240,6 +240,16 @@ pub(crate) fn metrics(app: &App, page: &mut Page) {
             Some((labels(n), now.saturating_sub(newest) as f64 / 1e9))
         }),
     );
+    page.many(
+        "tidemill_view_running",
+        "gauge",
+        "1 while a view runs, 0 when it has stopped or its definition can't be run.",
+        app.views.list().iter().map(|v| {
+            let name = format!("view=\"{}\"", label(&format!("{}.{}", v.db, v.name)));
+            let runs = v.state == "running" || v.state == "lagging";
+            (name, u8::from(runs))
+        }),
+    );
     let views = app.views.metrics();
     let labels = |name: &str| format!("view=\"{}\"", label(name));
     page.many(

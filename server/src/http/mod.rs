@@ -80,6 +80,8 @@ impl App {
         let engine = query.engine().clone();
         let commit_times = Arc::new(CommitTimes::default());
         engine.attach(commit_times.clone(), |_| ());
+        let events = gate.metrics.events.clone();
+        views.trace(Box::new(move |commit| Arc::new(events.begin(commit.lsn.0))));
         let limits = &gate.config.limits;
         App {
             body_limits: BodyLimits {

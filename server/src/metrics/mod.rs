@@ -1,14 +1,19 @@
 //! What the server counts, for `/metrics` and `dashboard:metrics`.
 
+mod flow;
 mod histogram;
 mod host;
 mod prometheus;
+mod window;
 
+pub(crate) use flow::Flow;
 pub(crate) use histogram::{Histogram, Snapshot};
 use host::process_use;
 pub(crate) use host::{Host, HostSample};
 pub(crate) use prometheus::{Page, label, render};
+use window::Window;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -54,10 +59,14 @@ pub(crate) struct Metrics {
     requests: [[AtomicU64; CLASSES]; Route::ALL.len()],
     /// From the head of a write request to the moment when its rows are durable and visible, nanoseconds.
     pub(crate) writes: Histogram,
+    /// From the head of a write request to the moment when its rows are in all views, too.
+    pub(crate) events: Arc<Flow>,
     /// From the head of a query to its last row, nanoseconds.
     pub(crate) queries: Histogram,
     /// From a commit's wall time to the moment when a frame with its changes is handed to a subscriber, nanoseconds.
     pub(crate) pushes: Histogram,
+    /// The last minute of writes, events, queries and pushes.
+    windows: [Window; 4],
     pub(crate) rows_accepted: AtomicU64,
     pub(crate) rows_rejected: AtomicU64,
     pub(crate) bytes_received: AtomicU64,
@@ -75,8 +84,10 @@ impl Default for Metrics {
             started: Instant::now(),
             requests: Default::default(),
             writes: Histogram::default(),
+            events: Arc::default(),
             queries: Histogram::default(),
             pushes: Histogram::default(),
+            windows: Default::default(),
             rows_accepted: AtomicU64::new(0),
             rows_rejected: AtomicU64::new(0),
             bytes_received: AtomicU64::new(0),
@@ -91,6 +102,29 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// What is timed, in the order of the windows.
+    fn timed(&self) -> [&Histogram; 4] {
+        [
+            &self.writes,
+            self.events.times(),
+            &self.queries,
+            &self.pushes,
+        ]
+    }
+
+    /// To be called once a second: moves the windows on.
+    pub(crate) fn tick(&self) {
+        for (window, histogram) in self.windows.iter().zip(self.timed()) {
+            window.tick(histogram);
+        }
+    }
+
+    /// Writes, events, queries and pushes: since the start, and in the last minute.
+    fn times(&self) -> [(Snapshot, Snapshot); 4] {
+        let timed = self.timed();
+        std::array::from_fn(|i| (timed[i].snapshot(), self.windows[i].last(timed[i])))
+    }
+
     pub(crate) fn replied(&self, route: Route, status: u16) {
         let class = usize::from(status / 100).clamp(1, CLASSES) - 1;
         self.requests[route as usize][class].fetch_add(1, Ordering::Relaxed);

@@ -78,7 +78,7 @@ impl Page {
     }
 
     fn quantiles(&mut self, name: &str, help: &str, s: &Snapshot) {
-        let values = [0.5, 0.95, 0.99, 0.999].into_iter().filter_map(|q| {
+        let values = [0.5, 0.95, 0.99].into_iter().filter_map(|q| {
             s.quantile(q)
                 .map(|ns| (format!("quantile=\"{q}\""), ns as f64 / 1e9))
         });
@@ -139,36 +139,29 @@ pub(crate) fn render(
         "Bytes of write requests, decompressed.",
         load(&metrics.bytes_received),
     );
-    let (writes, queries, pushes) = (
-        metrics.writes.snapshot(),
-        metrics.queries.snapshot(),
-        metrics.pushes.snapshot(),
-    );
-    page.histogram(
-        "tidemill_commit_seconds",
-        "From a write request's head until its rows are durable and visible.",
-        &writes,
-    );
-    page.quantiles(
-        "tidemill_commit_quantile_seconds",
-        "Quantiles of tidemill_commit_seconds since the start.",
-        &writes,
-    );
-    page.histogram(
-        "tidemill_query_seconds",
-        "From a query's head to its last row.",
-        &queries,
-    );
-    page.histogram(
-        "tidemill_push_seconds",
-        "Event processing: from an event's commit until its change is handed to a subscriber.",
-        &pushes,
-    );
-    page.quantiles(
-        "tidemill_push_quantile_seconds",
-        "Quantiles of tidemill_push_seconds since the start.",
-        &pushes,
-    );
+    let helps = [
+        (
+            "commit",
+            "From a write request's head until its rows are durable and visible.",
+        ),
+        (
+            "event",
+            "Event processing: from a write request's head until its rows are durable, visible and in all views.",
+        ),
+        ("query", "From a query's head to its last row."),
+        (
+            "push",
+            "From an event's commit until its change is handed to a subscriber.",
+        ),
+    ];
+    for ((name, help), (all, last)) in helps.into_iter().zip(metrics.times()) {
+        page.histogram(&format!("tidemill_{name}_seconds"), help, &all);
+        page.quantiles(
+            &format!("tidemill_{name}_quantile_seconds"),
+            &format!("Quantiles of tidemill_{name}_seconds over the last minute."),
+            &last,
+        );
+    }
     page.one(
         "tidemill_connections",
         "gauge",

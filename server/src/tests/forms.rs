@@ -134,3 +134,39 @@ async fn a_csv_without_a_header_is_refused() {
     assert!(message.starts_with("the header line: "), "{message}");
     t.server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_commit_is_timed_until_it_is_in_all_views() {
+    let t = Tester::start(|_| ()).await;
+    t.sql("CREATE STREAM s (time TIMESTAMP, city STRING, v BIGINT)")
+        .await;
+    t.sql("CREATE MATERIALIZED VIEW per AS SELECT city, 100 / SUM(v) AS n FROM s GROUP BY city")
+        .await;
+    let timed = |page: &str| -> u64 {
+        let line = page
+            .lines()
+            .find_map(|l| l.strip_prefix("tidemill_event_seconds_count "));
+        line.unwrap().parse().unwrap()
+    };
+    // Nobody subscribes. Line protocol goes to a stream that no view reads.
+    for path in ["/api/v1/ingest/s", "/api/v1/ingest/s"] {
+        assert_eq!(t.post(path, r#"{"time":1,"v":2}"#).await.status, 200);
+    }
+    assert_eq!(t.post("/write?db=default", "m v=1").await.status, 204);
+    t.until("three measurements", |app| {
+        app.metrics.events.times().snapshot().count() == 3
+    })
+    .await;
+    let page = t.get("/metrics").await.text();
+    assert_eq!(timed(&page), 3);
+    for expected in [
+        "tidemill_event_quantile_seconds{quantile=\"0.99\"} ",
+        "tidemill_event_seconds_bucket{le=\"+Inf\"} 3",
+        "tidemill_view_running{view=\"default.per\"} 1",
+        "tidemill_view_lag_seconds{view=\"default.per\"} ",
+        "tidemill_stream_freshness_seconds{database=\"default\",stream=\"s\"} ",
+    ] {
+        assert!(page.contains(expected), "{expected}\n{page}");
+    }
+    t.server.stop().await;
+}

@@ -148,9 +148,9 @@ impl Dashboard {
 pub(crate) async fn run(app: Arc<App>) {
     let mut stop = app.stop.clone();
     let mut host = Host::new();
-    let (mut rows, mut writes, mut at) = (
+    let (mut rows, mut times, mut at) = (
         rows_so_far(&app),
-        app.metrics.writes.snapshot(),
+        app.metrics.events.times().snapshot(),
         Instant::now(),
     );
     let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -161,16 +161,17 @@ pub(crate) async fn run(app: Arc<App>) {
             _ = tick.tick() => {}
             _ = stop.changed() => return,
         }
+        app.metrics.tick();
         let seq = app.engine.published().0;
         let now = (
             rows_so_far(&app),
-            app.metrics.writes.snapshot(),
+            app.metrics.events.times().snapshot(),
             Instant::now(),
         );
         let seconds = now.2.duration_since(at).as_secs_f64().max(1e-3);
         let events = now.0.saturating_sub(rows) as f64 / seconds;
-        let row = row(&app, events, now.0, &now.1.since(&writes), &host.sample());
-        (rows, writes, at) = now;
+        let row = row(&app, events, now.0, &now.1.since(&times), &host.sample());
+        (rows, times, at) = now;
         app.dashboard.push(seq, row);
     }
 }
@@ -179,16 +180,16 @@ fn rows_so_far(app: &App) -> u64 {
     app.engine.metrics().rows.load(Ordering::Relaxed)
 }
 
-fn row(app: &App, events: f64, total: u64, writes: &Snapshot, host: &HostSample) -> Vec<u8> {
+fn row(app: &App, events: f64, total: u64, times: &Snapshot, host: &HostSample) -> Vec<u8> {
     let ms = |ns: Option<u64>| ns.map(|ns| ns as f64 / 1e6);
     let lag = app.views.metrics().iter().map(|v| v.lag_ns).max();
     let whole = |n: Option<u64>| n.map(|n| n as f64);
     let values: [Option<f64>; COLUMNS.len()] = [
         Some(events),
-        writes.mean().map(|ns| ns / 1e6),
-        ms(writes.quantile(0.5)),
-        ms(writes.quantile(0.95)),
-        ms(writes.quantile(0.99)),
+        times.mean().map(|ns| ns / 1e6),
+        ms(times.quantile(0.5)),
+        ms(times.quantile(0.95)),
+        ms(times.quantile(0.99)),
         lag.map(|ns| ns.max(0) as f64 / 1e6),
         whole(Some(total)),
         host.cpu_percent,
