@@ -23,13 +23,12 @@ const usersFrame = `{"action":"subscribe","topics":["dashboard:metrics","alerts:
 
 // header is the part of a server frame that decides whether the program is done.
 type header struct {
-	Type    string          `json:"type"`
-	Topic   string          `json:"topic"`
-	Seq     *uint64         `json:"seq"`
-	Prev    *uint64         `json:"prev"`
-	Insert  json.RawMessage `json:"insert"`
-	Retract json.RawMessage `json:"retract"`
-	Error   json.RawMessage `json:"error"`
+	Type    string            `json:"type"`
+	Topic   string            `json:"topic"`
+	Seq     *uint64           `json:"seq"`
+	Prev    *uint64           `json:"prev"`
+	Insert  []json.RawMessage `json:"insert"`
+	Retract []json.RawMessage `json:"retract"`
 }
 
 // progress is what has been seen so far.
