@@ -11,4 +11,5 @@ mod tests;
 mod ws;
 
 pub use config::{Config, ConfigError, Io, Limits, LogFormat};
+pub use metrics::{Host, HostSample};
 pub use server::{Server, ServerError};

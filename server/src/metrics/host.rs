@@ -16,38 +16,54 @@ struct Counters {
 
 /// Rates and levels of the host over the last interval; what the host does not tell is `None`.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct HostSample {
-    pub(crate) cpu_percent: Option<f64>,
-    pub(crate) memory_percent: Option<f64>,
-    pub(crate) memory_used: Option<u64>,
-    pub(crate) disk_read: Option<f64>,
-    pub(crate) disk_written: Option<f64>,
-    pub(crate) received: Option<f64>,
-    pub(crate) sent: Option<f64>,
+pub struct HostSample {
+    /// Share of the processors' time that was work, 0 to 100.
+    pub cpu_percent: Option<f64>,
+    /// Share of the memory that is in use, 0 to 100.
+    pub memory_percent: Option<f64>,
+    /// Bytes of memory in use.
+    pub memory_used: Option<u64>,
+    /// Bytes a second read from disks.
+    pub disk_read: Option<f64>,
+    /// Bytes a second written to disks.
+    pub disk_written: Option<f64>,
+    /// Bytes a second received from the network.
+    pub received: Option<f64>,
+    /// Bytes a second sent to the network.
+    pub sent: Option<f64>,
 }
 
 /// Samples the host; each sample is over the time since the last.
-pub(crate) struct Host {
+pub struct Host {
     last: Counters,
     at: Instant,
 }
 
+impl Default for Host {
+    fn default() -> Host {
+        Host::new()
+    }
+}
+
 impl Host {
-    pub(crate) fn new() -> Host {
+    /// A sampler whose first sample covers the time from now on.
+    #[must_use]
+    pub fn new() -> Host {
         Host {
             last: read_counters(),
             at: Instant::now(),
         }
     }
 
-    pub(crate) fn sample(&mut self) -> HostSample {
+    /// What has happened since the last sample.
+    pub fn sample(&mut self) -> HostSample {
         let (now, at) = (read_counters(), Instant::now());
         let seconds = at.duration_since(self.at).as_secs_f64();
         let rate =
             |new: u64, old: u64| (seconds > 0.0).then(|| new.saturating_sub(old) as f64 / seconds);
         let all = now.cpu_all.saturating_sub(self.last.cpu_all);
         let busy = now.cpu_busy.saturating_sub(self.last.cpu_busy);
-        let memory = memory();
+        let memory = memory(&read("/proc/meminfo"));
         let sample = HostSample {
             cpu_percent: (all > 0).then(|| 100.0 * busy as f64 / all as f64),
             memory_percent: memory.map(|(used, total)| 100.0 * used as f64 / total as f64),
@@ -62,11 +78,15 @@ impl Host {
     }
 }
 
+/// What can't be read has no counts.
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
 fn read_counters() -> Counters {
-    let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let (cpu_busy, cpu_all) = cpu(&text("/proc/stat")).unwrap_or_default();
-    let (disk_read, disk_written) = disks(&text("/proc/diskstats"));
-    let (received, sent) = network(&text("/proc/net/dev"));
+    let (cpu_busy, cpu_all) = cpu(&read("/proc/stat")).unwrap_or_default();
+    let (disk_read, disk_written) = disks(&read("/proc/diskstats"));
+    let (received, sent) = network(&read("/proc/net/dev"));
     Counters {
         cpu_busy,
         cpu_all,
@@ -77,77 +97,74 @@ fn read_counters() -> Counters {
     }
 }
 
-/// Busy and all ticks, from the first line of `/proc/stat`. Guests' time is part of user's already.
+/// Busy and all ticks: `cpu user nice system idle iowait irq softirq steal guest guest_nice`. The guests' time is in
+/// user and nice already.
 fn cpu(stat: &str) -> Option<(u64, u64)> {
-    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    let line = stat.lines().find_map(|l| l.strip_prefix("cpu "))?;
     let ticks: Vec<u64> = line
         .split_whitespace()
         .take(8)
-        .filter_map(|t| t.parse().ok())
+        .map_while(|t| t.parse().ok())
         .collect();
     let all: u64 = ticks.iter().sum();
-    let idle = ticks.get(3)? + ticks.get(4).unwrap_or(&0);
+    let idle = ticks.get(3)? + ticks.get(4).copied().unwrap_or(0);
     Some((all - idle, all))
 }
 
 /// Bytes read and written by whole disks; partitions and stacked devices would count them twice.
 fn disks(stats: &str) -> (u64, u64) {
-    let mut sum = (0, 0);
-    for line in stats.lines() {
-        let f: Vec<&str> = line.split_whitespace().collect();
-        let (Some(name), Some(read), Some(written)) = (f.get(2), f.get(5), f.get(9)) else {
-            continue;
-        };
-        let virtual_disk = ["loop", "ram", "dm-", "md", "zram", "sr"]
+    let lines = stats.lines().filter_map(|line| {
+        let mut fields = line.split_whitespace().skip(2);
+        let name = fields.next()?;
+        let counts: Vec<u64> = fields.map_while(|n| n.parse().ok()).collect();
+        let made_up = ["loop", "ram", "dm-", "md", "zram", "nbd", "sr"]
             .iter()
             .any(|p| name.starts_with(p));
-        if virtual_disk || is_partition(name) {
-            continue;
-        }
-        let sectors = |t: &str| t.parse::<u64>().unwrap_or(0) * 512;
-        sum = (sum.0 + sectors(read), sum.1 + sectors(written));
-    }
-    sum
+        (!made_up).then_some((name, *counts.get(2)?, *counts.get(6)?))
+    });
+    let lines: Vec<(&str, u64, u64)> = lines.collect();
+    let disks = lines
+        .iter()
+        .filter(|(name, ..)| !lines.iter().any(|(disk, ..)| is_partition(name, disk)));
+    // Sectors count 512 bytes here whatever the disk's are.
+    disks.fold((0, 0), |sum, (_, read, written)| {
+        (sum.0 + read * 512, sum.1 + written * 512)
+    })
 }
 
-fn is_partition(name: &str) -> bool {
-    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    if stem.len() == name.len() {
-        return false;
-    }
-    match name.as_bytes() {
-        [b'n', b'v', b'm', b'e', ..] | [b'm', b'm', b'c', ..] => stem.ends_with('p'),
-        _ => true,
-    }
+/// Whether a device is a partition of a disk: `sda1` of `sda`, `nvme0n1p1` of `nvme0n1`.
+fn is_partition(name: &str, disk: &str) -> bool {
+    let rest = name.strip_prefix(disk).and_then(|rest| {
+        match disk.ends_with(|c: char| c.is_ascii_digit()) {
+            true => rest.strip_prefix('p'),
+            false => Some(rest),
+        }
+    });
+    rest.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Bytes received and sent by all interfaces but loopback.
 fn network(dev: &str) -> (u64, u64) {
-    let mut sum = (0, 0);
-    for line in dev.lines() {
-        let Some((name, counters)) = line.split_once(':') else {
-            continue;
-        };
-        if name.trim() == "lo" {
-            continue;
-        }
-        let n: Vec<u64> = counters
-            .split_whitespace()
-            .filter_map(|t| t.parse().ok())
-            .collect();
-        if let (Some(received), Some(sent)) = (n.first(), n.get(8)) {
-            sum = (sum.0 + received, sum.1 + sent);
-        }
-    }
-    sum
+    let lines = dev.lines().filter_map(|line| line.split_once(':'));
+    let counts = lines
+        .filter(|(name, _)| name.trim() != "lo")
+        .filter_map(|(_, counts)| {
+            let counts: Vec<u64> = counts
+                .split_whitespace()
+                .map_while(|n| n.parse().ok())
+                .collect();
+            Some((*counts.first()?, *counts.get(8)?))
+        });
+    counts.fold((0, 0), |sum, (received, sent)| {
+        (sum.0 + received, sum.1 + sent)
+    })
 }
 
 /// Bytes used and there in all.
-fn memory() -> Option<(u64, u64)> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
+fn memory(info: &str) -> Option<(u64, u64)> {
     let kib = |name: &str| -> Option<u64> {
-        let line = text.lines().find(|l| l.starts_with(name))?;
-        line.split_whitespace().nth(1)?.parse().ok()
+        let line = info.lines().find_map(|l| l.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse().ok()
     };
     let (total, free) = (kib("MemTotal:")?, kib("MemAvailable:")?);
     (total > 0).then(|| (total.saturating_sub(free) * 1024, total * 1024))
@@ -208,6 +225,42 @@ mod tests {
         assert_eq!(disks(stats), (110 * 512, 70 * 512));
         let dev = "Inter-|   Receive  |  Transmit\n face |bytes packets|bytes\n    lo: 7 0 0 0 0 0 0 0 7 0\n  eth0:100 1 0 0 0 0 0 0 200 1 0 0 0 0 0 0\n";
         assert_eq!(network(dev), (100, 200));
+        assert_eq!(
+            memory("MemTotal: 1000 kB\nMemFree: 1 kB\nMemAvailable: 400 kB\n"),
+            Some((600 << 10, 1000 << 10))
+        );
+    }
+
+    #[test]
+    fn partitions_are_told_from_disks_with_longer_names() {
+        for (name, disk, part) in [
+            ("sda1", "sda", true),
+            ("sdaa", "sda", false),
+            ("sda", "sda", false),
+            ("nvme0n1p2", "nvme0n1", true),
+            ("nvme0n10", "nvme0n1", false),
+        ] {
+            assert_eq!(is_partition(name, disk), part, "{name} of {disk}");
+        }
+        // Disks whose names end in digits, as some clouds and boards have them, are no partitions.
+        let stats = "254 0 vda1 1 0 10 1 1 0 20 1\n179 0 mmcblk0 1 0 1 1 1 0 2 1\n";
+        assert_eq!(disks(stats), (11 * 512, 22 * 512));
+    }
+
+    #[test]
+    fn tables_in_another_form_count_nothing() {
+        for text in [
+            "",
+            "cpu",
+            "cpu x y",
+            "a b c d e f",
+            ":",
+            "eth0:",
+            "MemTotal: x",
+        ] {
+            assert!(cpu(text).is_none() && memory(text).is_none(), "{text}");
+            assert_eq!((disks(text), network(text)), ((0, 0), (0, 0)), "{text}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod window;
 pub(crate) use flow::Flow;
 pub(crate) use histogram::{Histogram, Snapshot};
 use host::process_use;
-pub(crate) use host::{Host, HostSample};
+pub use host::{Host, HostSample};
 pub(crate) use prometheus::{Page, label, render};
 use window::Window;
 

@@ -6,7 +6,6 @@
 
 mod feed;
 mod flights;
-mod host;
 pub(crate) mod progress;
 mod purchases;
 mod schema;
@@ -22,7 +21,7 @@ use sources::Source;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 /// Options of `tidemill demo`.
@@ -74,38 +73,59 @@ pub fn run(args: DemoArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
-        let config = server::Config {
-            data_dir: args.data_dir.clone(),
-            listen: args.listen.clone(),
-            ..server::Config::default()
-        };
-        let mut server = server::Server::start(config).await.with_context(|| {
-            format!(
-                "the server did not start on {} with {}",
-                args.listen,
-                args.data_dir.display()
-            )
-        })?;
-        server
-            .ready()
-            .await
-            .with_context(|| format!("{} did not open", args.data_dir.display()))?;
-        // A server that has started is stopped in order, whatever happens to the sources.
-        let outcome = play(&args, &format!("http://{}", server.address())).await;
-        server.stop().await;
-        let last = outcome?;
-        say(&last);
-        Ok(())
-    })
+    let last = runtime.block_on(serve_and_play(&args));
+    // A recovery that was interrupted need not come to its end: it has acknowledged nothing.
+    runtime.shutdown_background();
+    say(&last?);
+    Ok(())
+}
+
+/// What ends the demo in order.
+struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ends {
+    async fn wait(&mut self) {
+        tokio::select! { _ = self.terminate.recv() => {}, _ = self.interrupt.recv() => {} }
+    }
+}
+
+/// Starts the server, plays, and stops the server; gives the last line to say.
+async fn serve_and_play(args: &DemoArgs) -> anyhow::Result<String> {
+    // From here on no signal is a sudden death, recovery included.
+    let mut ends = Ends {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+    };
+    let config = server::Config {
+        data_dir: args.data_dir.clone(),
+        listen: args.listen.clone(),
+        ..server::Config::default()
+    };
+    let mut server = server::Server::start(config).await.with_context(|| {
+        format!(
+            "the server did not start on {} with {}",
+            args.listen,
+            args.data_dir.display()
+        )
+    })?;
+    let url = format!("http://{}", server.address());
+    say(&format!("Tidemill listens on {url}"));
+    let opened = tokio::select! {
+        opened = server.ready() => opened,
+        () = ends.wait() => return Ok(format!("Ended while {} was being opened.", args.data_dir.display())),
+    };
+    opened.with_context(|| format!("{} did not open", args.data_dir.display()))?;
+    // A server that has started is stopped in order, whatever happens to the sources.
+    let outcome = play(args, &url, &mut ends).await;
+    server.stop().await;
+    outcome
 }
 
 /// Plays until the end; gives the last line to say.
-async fn play(args: &DemoArgs, url: &str) -> anyhow::Result<String> {
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
+async fn play(args: &DemoArgs, url: &str, ends: &mut Ends) -> anyhow::Result<String> {
     let client = Client::new(url)?;
     schema::make(&client).await?;
     let (latest, replayed) = schema::replayed(&client)
@@ -153,8 +173,7 @@ async fn play(args: &DemoArgs, url: &str) -> anyhow::Result<String> {
     let mut outcome = Ok(());
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = ends.wait() => break,
             Some(ended) = sources.join_next() => {
                 outcome = ended.map_err(|e| anyhow!(e)).and_then(|done| done);
                 if outcome.is_err() {
@@ -174,7 +193,6 @@ async fn play(args: &DemoArgs, url: &str) -> anyhow::Result<String> {
 }
 
 fn greet(args: &DemoArgs, url: &str, latest: Option<i64>, replayed: u64) {
-    say(&format!("Tidemill listens on {url}"));
     say(&format!("  page   {url}/"));
     say(&format!("  shell  tidemill sql --url {url}"));
     let data = args.data_dir.display();
