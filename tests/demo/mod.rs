@@ -141,3 +141,24 @@ fn at_the_end_of_the_flights_the_rest_goes_on() {
     assert_eq!(check_flights(&demo), all);
     assert!(demo.end("INT").1.success());
 }
+
+#[test]
+fn a_signal_while_the_data_is_being_opened_is_an_orderly_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let quiet = &["--log", "error"][..];
+    for (command, name, log) in [
+        ("demo", "INT", &[][..]),
+        ("demo", "TERM", &[]),
+        ("serve", "INT", quiet),
+    ] {
+        for _ in 0..3 {
+            // It listens before it opens, and says so.
+            let started = Listening::begin("127.0.0.1:0", command, &data, log);
+            let (said, status) = started.end(name);
+            assert!(status.success(), "{command} after {name}: {status}: {said}");
+        }
+    }
+    let server = Listening::start("serve", &data, &["--log", "error"]);
+    assert_eq!(server.number("SELECT 1"), 1);
+}

@@ -17,11 +17,29 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Starts the command on a free port and waits until it says where it listens.
+    /// Starts the command on a free port and waits until its data is open, and its streams are there.
     pub fn start(command: &str, data: &Path, more: &[&str]) -> Listening {
+        Listening::start_at("127.0.0.1:0", command, data, more)
+    }
+
+    /// As [`Listening::start`], at an address of choice.
+    pub fn start_at(address: &str, command: &str, data: &Path, more: &[&str]) -> Listening {
+        let mut listening = Listening::begin(address, command, data, more);
+        listening.wait_ready();
+        let mut line = String::new();
+        while command == "demo" && !line.starts_with("Ctrl-C ends it") {
+            line.clear();
+            let read = listening.stdout.read_line(&mut line).unwrap();
+            assert!(read > 0, "the demo has ended");
+        }
+        listening
+    }
+
+    /// Starts the command and waits until it says where it listens; it may still be opening its data.
+    pub fn begin(address: &str, command: &str, data: &Path, more: &[&str]) -> Listening {
         let mut child = Command::new(TIDEMILL)
             .arg(command)
-            .args(["--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["--listen", address, "--data-dir"])
             .arg(data)
             .args(more)
             .stdin(Stdio::null())
@@ -35,9 +53,7 @@ impl Listening {
         let url = url
             .unwrap_or_else(|| panic!("{command} said {line:?}"))
             .to_owned();
-        let listening = Listening { child, stdout, url };
-        listening.wait_ready();
-        listening
+        Listening { child, stdout, url }
     }
 
     /// Waits until recovery is done: before that `/ready` answers 503.

@@ -198,29 +198,33 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
         .enable_all()
         .thread_name("serve")
         .build()?;
-    runtime.block_on(async {
-        let (mut terminate, mut interrupt) = (
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::interrupt())?,
-        );
-        let mut server = Server::start(config)
-            .await
-            .context("the server did not start")?;
-        println!("Tidemill listens on http://{}", server.address());
-        std::io::stdout().flush()?;
-        let opened = tokio::select! {
-            opened = server.ready() => opened,
-            // A signal during recovery: nothing has been acknowledged, so there is nothing to end.
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-        };
-        opened.context("the database did not open")?;
-        tracing::info!(address = %server.address(), "ready");
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        tracing::info!("ending");
-        server.stop().await;
-        Ok(())
-    })
+    let outcome = runtime.block_on(serve(config));
+    // A recovery that was interrupted need not come to its end: it has acknowledged nothing.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    let mut server = Server::start(config)
+        .await
+        .context("the server did not start")?;
+    println!("Tidemill listens on http://{}", server.address());
+    std::io::stdout().flush()?;
+    let opened = tokio::select! {
+        opened = server.ready() => opened,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    opened.context("the database did not open")?;
+    tracing::info!(address = %server.address(), "ready");
+    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    tracing::info!("ending");
+    server.stop().await;
+    Ok(())
 }
 
 #[cfg(test)]
