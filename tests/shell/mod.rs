@@ -3,6 +3,7 @@
 //! `golden/NAME.sql` is run as a script; what it says must be `golden/NAME.out`. `TIDEMILL_BLESS=1` writes those anew.
 
 pub mod process;
+mod terminal;
 
 use process::{Listening, Watchdog, shell, signal, sql};
 use std::io::{BufRead, BufReader};

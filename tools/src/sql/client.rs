@@ -52,6 +52,8 @@ pub(crate) struct Refusal {
     pub column: Option<usize>,
     /// What might help.
     pub hint: Option<String>,
+    /// Which statement of the text that was sent, from 0, when there are several.
+    pub statement: Option<usize>,
     /// The status of the response; not in its body.
     #[serde(skip)]
     pub status: u16,

@@ -65,25 +65,33 @@ pub(super) fn explain(failure: &Failure, piece: &Piece, source: Option<&str>) ->
     match failure {
         Failure::Client(ClientError::Refused(refusal)) => point(&mut out, refusal, piece, source),
         Failure::Client(ClientError::Gone { url, .. }) => {
-            place(&mut out, piece.line, piece.column, source);
+            place(&mut out, (piece.line, piece.column), piece.number, source);
             let hint =
                 format!("`tidemill serve` starts a server, `--url` names another than {url}");
             let _ = writeln!(out, "  hint: {hint}");
         }
         Failure::Client(ClientError::TooLarge) => {
-            place(&mut out, piece.line, piece.column, source);
+            place(&mut out, (piece.line, piece.column), piece.number, source);
             let hint =
                 "LIMIT the query, or write it as it comes with `\\format csv` (or `--format csv`)";
             let _ = writeln!(out, "  hint: {hint}");
         }
-        _ => place(&mut out, piece.line, piece.column, source),
+        _ => place(&mut out, (piece.line, piece.column), piece.number, source),
     }
     out
 }
 
-fn place(out: &mut String, line: usize, column: usize, source: Option<&str>) {
+/// Tells where a piece stands: which statement it is, when it is not the first.
+fn place(out: &mut String, at: (usize, usize), number: usize, source: Option<&str>) {
+    let statement = match number {
+        0 | 1 => String::new(),
+        n => format!("statement {n}"),
+    };
+    let comma = if statement.is_empty() { "" } else { ", " };
     if let Some(source) = source {
-        let _ = writeln!(out, "   at: {source}:{line}:{column}");
+        let _ = writeln!(out, "   at: {source}:{}:{}{comma}{statement}", at.0, at.1);
+    } else if !statement.is_empty() {
+        let _ = writeln!(out, "   at: {statement}");
     }
 }
 
@@ -99,7 +107,9 @@ fn point(out: &mut String, refusal: &Refusal, piece: &Piece, source: Option<&str
     } else {
         column
     };
-    place(out, piece.line + line - 1, in_script, source);
+    // A piece is one statement, unless the server takes it for several.
+    let number = piece.number + refusal.statement.unwrap_or(0);
+    place(out, (piece.line + line - 1, in_script), number, source);
     if refusal.line.is_some()
         && refusal.column.is_some()
         && let Some(text) = piece.text.lines().nth(line - 1)
@@ -156,6 +166,7 @@ mod tests {
             text: text.to_owned(),
             line,
             column,
+            number: 1,
         }
     }
 
@@ -204,6 +215,20 @@ mod tests {
         let caret = lines[2].chars().position(|c| c == '^').unwrap();
         assert_eq!(lines[1].chars().nth(caret), Some('X'));
         assert!(lines[1].chars().count() < 120);
+    }
+
+    #[test]
+    fn a_later_statement_is_told_by_its_number() {
+        let third = Piece {
+            number: 3,
+            ..piece("SELECT FORM", 4, 1)
+        };
+        let text = explain(&refused(1, 8, None), &third, Some("a.sql"));
+        assert!(text.contains("   at: a.sql:4:8, statement 3\n"), "{text}");
+        let text = explain(&refused(1, 8, None), &third, None);
+        assert!(text.contains("   at: statement 3\n"), "{text}");
+        let first = explain(&refused(1, 8, None), &piece("SELECT FORM", 1, 1), None);
+        assert!(!first.contains("at:"), "{first}");
     }
 
     #[test]

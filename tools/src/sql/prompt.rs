@@ -4,7 +4,6 @@ use super::complete::{Names, Prompt, quoted};
 use super::failure::{Failure, explain};
 use super::script::Script;
 use super::session::{Flow, Session};
-use anyhow::Context;
 use rustyline::config::Configurer;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
@@ -42,16 +41,14 @@ pub(super) fn run(session: &mut Session) -> anyhow::Result<u8> {
         let _ = editor.load_history(path);
     }
     println!("Tidemill at {}. \\? for help, \\q to end.", session.url());
-    let status = converse(session, &mut editor)?;
-    if let Some(path) = &history {
-        editor
-            .save_history(path)
-            .with_context(|| format!("{}: the history is not saved", path.display()))?;
-    }
-    Ok(status)
+    converse(session, &mut editor, history)
 }
 
-fn converse(session: &mut Session, editor: &mut Editor<Prompt, FileHistory>) -> anyhow::Result<u8> {
+fn converse(
+    session: &mut Session,
+    editor: &mut Editor<Prompt, FileHistory>,
+    mut history: Option<PathBuf>,
+) -> anyhow::Result<u8> {
     loop {
         if session.names_changed
             && let Some(helper) = editor.helper_mut()
@@ -70,6 +67,16 @@ fn converse(session: &mut Session, editor: &mut Editor<Prompt, FileHistory>) -> 
             continue;
         }
         editor.add_history_entry(input.as_str())?;
+        // At once, and behind what other shells have written: however this one ends, its entry is kept.
+        if let Some(path) = &history
+            && let Err(error) = editor.append_history(path)
+        {
+            eprintln!(
+                "notice: {}: the history is not saved: {error}",
+                path.display()
+            );
+            history = None;
+        }
         session
             .out
             .set_width(editor.dimensions().map(|(columns, _)| usize::from(columns)));
@@ -79,12 +86,17 @@ fn converse(session: &mut Session, editor: &mut Editor<Prompt, FileHistory>) -> 
     }
 }
 
-/// Runs what was typed; an exit status ends the shell.
+/// Runs what was typed; an exit status ends the shell. A server that does not answer does not: it may come back.
 fn run_input(session: &mut Session, input: &str) -> anyhow::Result<Option<u8>> {
     let mut script = Script::new(input.as_bytes());
     while let Some(piece) = script.next()? {
         match session.run(&piece) {
-            Ok(Flow::Continue) => {}
+            Ok(Flow::Continue) => {
+                if std::mem::take(&mut session.lost) {
+                    eprintln!("notice: {} answers again", session.url());
+                    session.names_changed = true;
+                }
+            }
             Ok(Flow::Quit) => return Ok(Some(0)),
             Err(Failure::Unread) => return Ok(Some(0)),
             // Shown where it happened; the rest of what was typed is not run.
@@ -96,7 +108,11 @@ fn run_input(session: &mut Session, input: &str) -> anyhow::Result<Option<u8>> {
             }
             Err(failure) => {
                 eprint!("{}", explain(&failure, &piece, None));
-                return Ok(failure.is_gone().then_some(1));
+                if failure.is_gone() {
+                    session.lost = true;
+                    eprintln!("  the next statement tries to reach it again");
+                }
+                return Ok(None);
             }
         }
     }

@@ -17,6 +17,8 @@ pub(super) struct Piece {
     pub line: usize,
     /// The column where it begins, in characters from 1.
     pub column: usize,
+    /// Which statement of the script it is, from 1; commands have the number of the statement before them.
+    pub number: usize,
 }
 
 /// What a piece is.
@@ -158,6 +160,8 @@ pub(super) struct Script<R> {
     /// Where `buffer` begins in the script.
     line: usize,
     column: usize,
+    /// Statements given so far.
+    given: usize,
     ended: bool,
 }
 
@@ -169,6 +173,7 @@ impl<R: BufRead> Script<R> {
             buffer: String::new(),
             line: 1,
             column: 1,
+            given: 0,
             ended: false,
         }
     }
@@ -225,11 +230,13 @@ impl<R: BufRead> Script<R> {
         let (line, column) = (self.line, self.column);
         let text = self.buffer[..end - start].trim_end().to_owned();
         self.advance(next - start);
+        self.given += usize::from(kind == PieceKind::Statement);
         Piece {
             kind,
             text,
             line,
             column,
+            number: self.given,
         }
     }
 
@@ -291,6 +298,13 @@ mod tests {
                 ("é SELECT".to_owned(), 5, 3),
             ]
         );
+    }
+
+    #[test]
+    fn statements_are_numbered_and_commands_are_not() {
+        let mut script = Script::new("SELECT 1;\n\\timing\nSELECT 2; SELECT 3".as_bytes());
+        let numbers = std::iter::from_fn(|| script.next().unwrap()).map(|p| p.number);
+        assert_eq!(numbers.collect::<Vec<_>>(), [1, 1, 2, 3]);
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(super) struct Session {
     pub timing: bool,
     /// Whether names may have changed since they were last asked for.
     pub names_changed: bool,
+    /// Whether the server did not answer last.
+    pub lost: bool,
     database: Option<String>,
     depth: usize,
 }
@@ -57,6 +59,7 @@ impl Session {
             format,
             timing: false,
             names_changed: true,
+            lost: false,
             database: None,
             depth: 0,
         })
