@@ -115,7 +115,7 @@ impl Binder<'_> {
                 "a query over anything but one stream in a continuous query",
             ));
         };
-        let over = OverStream::new(source, span)?;
+        let over = OverStream::new(self, source, span)?;
         let filter = a
             .filter
             .as_ref()

@@ -92,12 +92,17 @@ impl Binder<'_> {
                 negated,
             } => {
                 let subquery = self.subquery(query, at, Some(1))?;
-                Expr::InSubquery(InSubquery::new(boxed(expr)?, subquery, *negated))
+                let bound = InSubquery::new(boxed(expr)?, subquery, *negated);
+                self.placed(Expr::InSubquery(bound), e.span)
             }
             ExprKind::Exists(query) => {
-                Expr::Exists(Exists::new(self.subquery(query, at, None)?, false))
+                let bound = Exists::new(self.subquery(query, at, None)?, false);
+                self.placed(Expr::Exists(bound), e.span)
             }
-            ExprKind::Subquery(query) => Expr::ScalarSubquery(self.subquery(query, at, Some(1))?),
+            ExprKind::Subquery(query) => {
+                let bound = self.subquery(query, at, Some(1))?;
+                self.placed(Expr::ScalarSubquery(bound), e.span)
+            }
             ExprKind::Like {
                 expr,
                 pattern,
@@ -257,7 +262,10 @@ impl Binder<'_> {
         let inner = self.expr(operand, at)?;
         Ok(match op {
             UnaryOp::Not => match inner {
-                Expr::Exists(e) => Expr::Exists(Exists::new(e.subquery, !e.negated)),
+                Expr::Exists(e) => {
+                    let bound = Exists::new(e.subquery, !e.negated);
+                    self.placed(Expr::Exists(bound), operand.span)
+                }
                 other => Expr::Not(Box::new(other)),
             },
             UnaryOp::Minus => Expr::Negative(Box::new(inner)),

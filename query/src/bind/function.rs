@@ -304,6 +304,14 @@ impl Binder<'_> {
                 .as_deref(),
             Some("first" | "last" | "earliest" | "latest" | "collect_list" | "collect_set")
         );
+        let mut filter = filter;
+        if name == "count" && !distinct && args.len() > 1 {
+            // COUNT(a, b) counts the rows that have both.
+            for arg in std::mem::replace(&mut args, vec![lit(1_i64)]) {
+                filter =
+                    super::operator::and(filter.map(|f| *f), Some(arg.is_not_null())).map(Box::new);
+            }
+        }
         let filter = match (skips_nulls, filter, args.first()) {
             (true, filter, Some(arg)) if nulls.is_none() && name == "array_agg" => {
                 let present = arg.clone().is_not_null();
@@ -323,7 +331,7 @@ impl Binder<'_> {
             udaf, args, distinct, filter, order_by, nulls,
         ));
         self.type_of(&bound, at, span)?;
-        Ok(bound)
+        Ok(self.placed(bound, span))
     }
 
     /// Makes the share of a percentile a float in `[0, 1]`.

@@ -11,7 +11,7 @@ use super::{Binder, df};
 use crate::error::{BindError, BindResult};
 use crate::types::{TIMESTAMP, plain_type};
 use arrow::datatypes::{DataType, Field, Schema};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, ExprSchemable};
@@ -30,25 +30,27 @@ pub(super) struct Canonical {
 }
 
 /// Expressions of one stream's query, brought over its unqualified columns and coerced.
-pub(super) struct OverStream {
+pub(super) struct OverStream<'b> {
+    binder: &'b Binder<'b>,
     pub schema: Arc<DFSchema>,
     simplifier: ExprSimplifier,
 }
 
-impl OverStream {
-    pub fn new(source: &SourceRef, span: Span) -> BindResult<Self> {
+impl<'b> OverStream<'b> {
+    pub fn new(binder: &'b Binder<'b>, source: &SourceRef, span: Span) -> BindResult<Self> {
         let schema = Arc::new(df(span, DFSchema::try_from(source.arrow.as_ref().clone()))?);
         let context = SimplifyContext::builder()
             .with_schema(Arc::clone(&schema))
             .build();
         Ok(Self {
+            binder,
             schema,
             simplifier: ExprSimplifier::new(context),
         })
     }
 
     pub fn expr(&self, e: &Expr, span: Span) -> BindResult<Expr> {
-        self_contained(e, span)?;
+        self.binder.self_contained(e, span)?;
         df(
             span,
             unqualified(e.clone()).and_then(|e| self.simplifier.coerce(e, &self.schema)),
@@ -73,7 +75,7 @@ impl Binder<'_> {
                 "a window over anything but one stream",
             ));
         };
-        let over = OverStream::new(source, span)?;
+        let over = OverStream::new(self, source, span)?;
         let filter = a
             .filter
             .as_ref()
@@ -145,6 +147,7 @@ impl Binder<'_> {
                 AggFunc::CollectList
                     | AggFunc::First
                     | AggFunc::Last
+                    | AggFunc::Percentile(_)
                     | AggFunc::ApproxPercentile(_)
             );
             fields.push(Field::new(&call.name, call.data_type.clone(), true));
@@ -190,22 +193,42 @@ impl Binder<'_> {
         })
     }
 
+    /// Refuses what is not a function of one row: subqueries and columns from outside.
+    pub(super) fn self_contained(&self, e: &Expr, span: Span) -> BindResult<()> {
+        let mut outside = None;
+        let looked = e.apply(|node| {
+            let reaches_out = matches!(
+                node,
+                Expr::ScalarSubquery(_)
+                    | Expr::InSubquery(_)
+                    | Expr::Exists(_)
+                    | Expr::OuterReferenceColumn(..)
+            );
+            if reaches_out {
+                outside = Some(self.place_of(node).unwrap_or(span));
+                return Ok(TreeNodeRecursion::Stop);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        df(span, looked)?;
+        match outside {
+            Some(at) => Err(BindError::not_yet(at, "a subquery in a window or view")),
+            None => Ok(()),
+        }
+    }
+
     fn agg_call(
         &self,
         e: &Expr,
         name: String,
-        over: &OverStream,
+        over: &OverStream<'_>,
         span: Span,
     ) -> BindResult<AggCall> {
         let Expr::AggregateFunction(f) = e else {
             return Err(BindError::new(span, "this is no aggregate"));
         };
-        let (func, arg) = agg_func(f).ok_or_else(|| {
-            BindError::not_yet(
-                span,
-                format!("{} in a window or view", super::select::shown(e)),
-            )
-        })?;
+        let span = self.place_of(e).unwrap_or(span);
+        let (func, arg) = agg_func(f).ok_or_else(|| super::general::unknown(e, span))?;
         let mut filter = f.params.filter.as_deref().cloned();
         if func == AggFunc::CollectList
             && let Some(arg) = arg
@@ -256,22 +279,6 @@ fn unqualified(e: Expr) -> datafusion::error::Result<Expr> {
     .map(|t| t.data)
 }
 
-/// Refuses what is not a function of one row: subqueries and columns from outside.
-pub(super) fn self_contained(e: &Expr, span: Span) -> BindResult<()> {
-    let reaches_out = e.exists(|node| {
-        Ok(matches!(
-            node,
-            Expr::ScalarSubquery(_)
-                | Expr::InSubquery(_)
-                | Expr::Exists(_)
-                | Expr::OuterReferenceColumn(..)
-        ))
-    });
-    if df(span, reaches_out)? {
-        return Err(BindError::not_yet(span, "a subquery in a window or view"));
-    }
-    Ok(())
-}
 /// The windows that `date_bin` over the event time is the start of.
 fn bucket(e: &Expr, time: &str) -> Option<WindowSpec> {
     let Expr::ScalarFunction(f) = e else {

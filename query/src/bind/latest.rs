@@ -2,7 +2,7 @@
 
 use super::expr::At;
 use super::from::From;
-use super::grouped::{OverStream, self_contained};
+use super::grouped::OverStream;
 use super::scope::{Env, Scope};
 use super::select::{Analysed, SortKey, filtered};
 use super::{Binder, Latest, df};
@@ -127,8 +127,8 @@ impl Binder<'_> {
             return Ok(None);
         }
         let filter = match filter {
-            Some(f) if self_contained(f, span).is_err() => return Ok(None),
-            Some(f) => Some(OverStream::new(source, span)?.condition(f, span)?),
+            Some(f) if self.self_contained(f, span).is_err() => return Ok(None),
+            Some(f) => Some(OverStream::new(self, source, span)?.condition(f, span)?),
             None => None,
         };
         let keys = keys.iter().filter_map(place).collect();

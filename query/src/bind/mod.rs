@@ -8,6 +8,7 @@ mod expr;
 mod from;
 mod function;
 mod functions;
+mod general;
 mod grouped;
 mod latest;
 mod literal;
@@ -30,8 +31,8 @@ pub use scope::Env;
 
 use crate::error::{BindError, BindResult};
 use arrow::datatypes::DataType;
-use datafusion::logical_expr::TableSource;
-use query_lang::ast::{self, NamedWindow, ObjectName};
+use datafusion::logical_expr::{Expr, TableSource};
+use query_lang::ast::{self, NamedWindow, ObjectName, Span};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use windowed::{ContinuousQuery, SourceRef, WindowedAggregate};
@@ -53,7 +54,7 @@ pub struct Latest {
     /// The tag columns that make the key, as indices into the stream's schema.
     pub keys: Vec<usize>,
     /// What rows must fulfil to be considered, over unqualified columns.
-    pub filter: Option<datafusion::logical_expr::Expr>,
+    pub filter: Option<Expr>,
 }
 
 /// Where rows come from: what the binder asks of the engine.
@@ -81,6 +82,8 @@ pub struct Binder<'a> {
     in_windowed: Cell<bool>,
     named_windows: RefCell<Vec<NamedWindow>>,
     notices: RefCell<Vec<String>>,
+    /// Where aggregates and subqueries stand in the text.
+    places: RefCell<Vec<(Expr, Span)>>,
 }
 
 impl<'a> Binder<'a> {
@@ -94,6 +97,7 @@ impl<'a> Binder<'a> {
             in_windowed: Cell::new(false),
             named_windows: RefCell::new(Vec::new()),
             notices: RefCell::new(Vec::new()),
+            places: RefCell::new(Vec::new()),
         }
     }
 
@@ -103,12 +107,7 @@ impl<'a> Binder<'a> {
     }
 
     /// Binds the rows of an `INSERT .. VALUES` for columns of these types.
-    pub fn rows(
-        &self,
-        values: &ast::Values,
-        types: &[DataType],
-        span: ast::Span,
-    ) -> BindResult<Bound> {
+    pub fn rows(&self, values: &ast::Values, types: &[DataType], span: Span) -> BindResult<Bound> {
         self.values(values, Some(types), span, &Env::top())
     }
 
@@ -125,6 +124,18 @@ impl<'a> Binder<'a> {
         self.notices.into_inner()
     }
 
+    /// Notes where an expression stands.
+    fn placed(&self, e: Expr, span: Span) -> Expr {
+        self.places.borrow_mut().push((e.clone(), span));
+        e
+    }
+
+    /// Where an aggregate or a subquery stands.
+    fn place_of(&self, e: &Expr) -> Option<Span> {
+        let places = self.places.borrow();
+        places.iter().find(|(p, _)| p == e).map(|(_, span)| *span)
+    }
+
     fn notice(&self, text: impl Into<String>) {
         let text = text.into();
         let mut notices = self.notices.borrow_mut();
@@ -135,6 +146,6 @@ impl<'a> Binder<'a> {
 }
 
 /// A bound expression's error at `span`.
-pub(crate) fn df<T>(span: ast::Span, result: datafusion::error::Result<T>) -> BindResult<T> {
+pub(crate) fn df<T>(span: Span, result: datafusion::error::Result<T>) -> BindResult<T> {
     result.map_err(|e| BindError::from_df(span, &e))
 }

@@ -69,7 +69,7 @@ impl Binder<'_> {
             },
         }));
         self.type_of(&bound, at, span)?;
-        Ok(bound)
+        Ok(self.placed(bound, span))
     }
 
     /// The window written out, with what it takes over from the named ones.

@@ -69,7 +69,7 @@ impl Binder<'_> {
     /// Groups rows: the plan, and what stands in it for keys, aggregates and window bounds.
     fn group(&self, a: &mut Analysed) -> BindResult<(LogicalPlan, Replacements)> {
         let span = a.span;
-        match self.canonical(a) {
+        let why = match self.canonical(a) {
             Ok(Canonical {
                 query,
                 replacements,
@@ -92,6 +92,7 @@ impl Binder<'_> {
                         .collect();
                     return Ok((plan, qualified));
                 }
+                None
             }
             Err(why) => {
                 if let Some(window) = &a.window {
@@ -108,26 +109,33 @@ impl Binder<'_> {
                     )?;
                     a.group.push(start);
                 }
+                Some(why)
+            }
+        };
+        let general = self.general(a, why)?;
+        let mut computed: Vec<Expr> = Vec::with_capacity(general.len());
+        for g in &general {
+            if !computed.contains(&g.expr) {
+                computed.push(g.expr.clone());
             }
         }
         let plan = df(span, filtered(a.from.plan.clone(), a.filter.take()))?;
-        let built = LogicalPlanBuilder::from(plan).aggregate(a.group.clone(), a.aggregates.clone());
+        let built = LogicalPlanBuilder::from(plan).aggregate(a.group.clone(), computed.clone());
         let plan = df(span, built.and_then(LogicalPlanBuilder::build))?;
         let schema = plan.schema();
         let column = |i: usize| Expr::Column(Column::from(schema.qualified_field(i)));
         let keys = df(span, grouping_set_to_exprlist(&a.group))?;
-        let first_aggregate = schema.fields().len() - a.aggregates.len();
+        let first_aggregate = schema.fields().len() - computed.len();
         let mut replacements: Replacements = keys
             .iter()
             .enumerate()
             .map(|(i, k)| ((*k).clone(), column(i)))
             .collect();
-        replacements.extend(
-            a.aggregates
-                .iter()
-                .enumerate()
-                .map(|(i, e)| (e.clone(), column(first_aggregate + i))),
-        );
+        for (e, g) in a.aggregates.iter().zip(&general) {
+            // Invariant: each was put there above.
+            let i = computed.iter().position(|c| *c == g.expr).unwrap_or(0);
+            replacements.push((e.clone(), g.result(column(first_aggregate + i))));
+        }
         Ok((plan, replacements))
     }
 
@@ -197,15 +205,18 @@ impl Binder<'_> {
         if functions.is_empty() {
             return Ok(plan);
         }
-        let plan = df(
-            a.span,
-            LogicalPlanBuilder::window_plan(plan, functions.clone()),
-        )?;
+        let mut computed: Vec<Expr> = Vec::with_capacity(functions.len());
         let mut replacements = Replacements::with_capacity(functions.len());
         for f in functions {
-            let name = f.schema_name().to_string();
-            replacements.push((f, Expr::Column(Column::new_unqualified(name))));
+            let general = self.general_window(&f, plan.schema())?;
+            let name = general.expr.schema_name().to_string();
+            let column = Expr::Column(Column::new_unqualified(name));
+            replacements.push((f, general.result(column)));
+            if !computed.contains(&general.expr) {
+                computed.push(general.expr);
+            }
         }
+        let plan = df(a.span, LogicalPlanBuilder::window_plan(plan, computed))?;
         substitute(a, &replacements)?;
         Ok(plan)
     }

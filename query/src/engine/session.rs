@@ -2,6 +2,8 @@
 
 use super::{QueryConfig, Session};
 use crate::error::QueryError;
+use crate::history::percentiles;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -32,11 +34,15 @@ pub(super) fn base_state(config: &QueryConfig) -> Result<SessionState, QueryErro
     options.optimizer.max_passes = 1;
     options.optimizer.skip_failed_rules = false;
     options.optimizer.prefer_existing_sort = true;
-    Ok(SessionStateBuilder::new()
+    let mut state = SessionStateBuilder::new()
         .with_config(settings)
         .with_runtime_env(runtime(config.memory_bytes)?)
         .with_default_features()
-        .build())
+        .build();
+    for function in percentiles() {
+        state.register_udaf(function)?;
+    }
+    Ok(state)
 }
 
 /// The state for one statement: the shared one, unless the session has a bound of its own. Copying it would cost more

@@ -38,6 +38,7 @@ mod tests;
 
 pub use block::{RowBlock, Tags};
 pub use changes::Changes;
+pub(crate) use codec::{Reader, Writer};
 pub use error::StreamError;
 pub use narrow::narrows;
 pub use operator::{Operator, OperatorStats};

@@ -9,11 +9,8 @@ use super::context::{QueryContext, storage};
 use super::exec::{Emit, Leaf, LeafExec};
 use super::pushdown::push;
 use crate::bind::windowed::WindowedAggregate;
-use arrow::array::{
-    ArrayRef, BooleanBufferBuilder, Float64Array, Int64Array, StringBuilder,
-    TimestampNanosecondArray,
-};
-use arrow::buffer::{NullBuffer, ScalarBuffer};
+use crate::stream::agg::float_from_order;
+use arrow::array::{ArrayRef, Float64Array, Int64Array, StringBuilder, TimestampNanosecondArray};
 use arrow::datatypes::{DataType as Arrow, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
@@ -196,7 +193,7 @@ impl DenseLeaf {
             });
         }
         for (i, (agg, state)) in self.shape.aggs.iter().zip(&states.aggs).enumerate() {
-            let array = self.column(agg.kind, state, states, &shown);
+            let array = self.column(agg.kind, state, states, &shown)?;
             let wanted: &Arrow = &self.query.aggregates[i].data_type;
             columns.push(if array.data_type() == wanted {
                 array
@@ -214,38 +211,52 @@ impl DenseLeaf {
         })
     }
 
-    fn column(&self, kind: Kind, state: &State, states: &States, shown: &[usize]) -> ArrayRef {
+    fn column(
+        &self,
+        kind: Kind,
+        state: &State,
+        states: &States,
+        shown: &[usize],
+    ) -> Result<ArrayRef> {
         let counts = |n: &[u64]| -> ArrayRef {
             Arc::new(Int64Array::from_iter_values(
                 shown.iter().map(|c| n[*c] as i64),
             ))
         };
-        let nulls = |seen: &[u64]| {
-            let mut bits = BooleanBufferBuilder::new(shown.len());
-            shown.iter().for_each(|c| bits.append(seen[*c] > 0));
-            Some(NullBuffer::new(bits.finish())).filter(|n| n.null_count() > 0)
+        let floats = |f: &dyn Fn(usize) -> Option<f64>| -> ArrayRef {
+            Arc::new(shown.iter().map(|c| f(*c)).collect::<Float64Array>())
         };
-        match state {
+        Ok(match state {
             State::Rows => counts(&states.rows),
             State::Count(n) => counts(n),
-            State::Int { value, seen } => {
-                let values: ScalarBuffer<i64> = shown.iter().map(|c| value[*c]).collect();
-                Arc::new(Int64Array::new(values, nulls(seen)))
+            State::Ints(s) if kind == Kind::AvgInt => {
+                floats(&|c| (s[c].count > 0).then(|| s[c].sum as f64 / s[c].count as f64))
             }
-            State::Float { value, seen } => {
-                let values: ScalarBuffer<f64> = shown
-                    .iter()
-                    .map(|c| {
-                        if kind == Kind::Avg {
-                            value[*c] / seen[*c] as f64
-                        } else {
-                            value[*c]
-                        }
-                    })
-                    .collect();
-                Arc::new(Float64Array::new(values, nulls(seen)))
+            State::Ints(s) => {
+                let sum = |c: &usize| match i64::try_from(s[*c].sum) {
+                    Ok(sum) => Ok((s[*c].count > 0).then_some(sum)),
+                    Err(_) => Err(DataFusionError::Execution(
+                        "a SUM does not fit a BIGINT".to_owned(),
+                    )),
+                };
+                Arc::new(shown.iter().map(sum).collect::<Result<Int64Array>>()?)
             }
-        }
+            State::Floats(s) => floats(&|c| {
+                let n = if kind == Kind::AvgFloat {
+                    s[c].count()
+                } else {
+                    1
+                };
+                (s[c].count() > 0).then(|| s[c].total() / n as f64)
+            }),
+            State::Extremes(s) if matches!(kind, Kind::MinFloat | Kind::MaxFloat) => {
+                floats(&|c| s[c].seen.then(|| float_from_order(s[c].value)))
+            }
+            State::Extremes(s) => {
+                let value = |c: &usize| s[*c].seen.then_some(s[*c].value);
+                Arc::new(shown.iter().map(value).collect::<Int64Array>())
+            }
+        })
     }
 }
 
@@ -283,11 +294,6 @@ impl Leaf for DenseLeaf {
         }
         if gone() {
             return Ok(());
-        }
-        if states.overflow {
-            return Err(DataFusionError::Execution(
-                "a SUM does not fit a BIGINT".to_owned(),
-            ));
         }
         // What the consumer does with the rows afterwards is its own affair.
         let _ = emit(self.show(&states)?);

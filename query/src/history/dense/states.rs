@@ -1,50 +1,43 @@
 //! The states of all groups, one slot each, fed column by column.
 
 use super::shape::{Kind, Shape};
+use crate::stream::agg::{Extreme, FloatSum, IntSum, float_order};
 use tsdb::{ScanBatch, Vector, VectorValues, ZoneOp, ZoneValue};
 
 /// The states of all cells for one thread.
 pub(super) struct States {
     pub rows: Vec<u64>,
     pub aggs: Vec<State>,
-    pub overflow: bool,
 }
 
+/// One aggregate's states, in the words of the operator that keeps views, so that the two agree.
 pub(super) enum State {
     Rows,
     Count(Vec<u64>),
-    Int { value: Vec<i64>, seen: Vec<u64> },
-    Float { value: Vec<f64>, seen: Vec<u64> },
+    Ints(Vec<IntSum>),
+    Floats(Vec<FloatSum>),
+    /// Floats by [`float_order`].
+    Extremes(Vec<Extreme>),
 }
 
 impl States {
     pub fn new(shape: &Shape, cells: usize) -> States {
-        let int = |v: i64| State::Int {
-            value: vec![v; cells],
-            seen: vec![0; cells],
-        };
-        let float = |v: f64| State::Float {
-            value: vec![v; cells],
-            seen: vec![0; cells],
-        };
         let aggs = shape
             .aggs
             .iter()
             .map(|a| match a.kind {
                 Kind::Rows => State::Rows,
                 Kind::Count => State::Count(vec![0; cells]),
-                Kind::SumInt => int(0),
-                Kind::MinInt => int(i64::MAX),
-                Kind::MaxInt => int(i64::MIN),
-                Kind::SumFloat | Kind::Avg => float(0.0),
-                Kind::MinFloat => float(f64::INFINITY),
-                Kind::MaxFloat => float(f64::NEG_INFINITY),
+                Kind::SumInt | Kind::AvgInt => State::Ints(vec![IntSum::default(); cells]),
+                Kind::SumFloat | Kind::AvgFloat => State::Floats(vec![FloatSum::default(); cells]),
+                Kind::MinInt | Kind::MaxInt | Kind::MinFloat | Kind::MaxFloat => {
+                    State::Extremes(vec![Extreme::default(); cells])
+                }
             })
             .collect();
         States {
             rows: vec![0; cells],
             aggs,
-            overflow: false,
         }
     }
 
@@ -74,26 +67,19 @@ impl States {
                         n[*c as usize] += u64::from(ok(i));
                     }
                 }
-                (State::Int { value, seen }, VectorValues::Int(v)) => {
-                    let overflow = &mut self.overflow;
-                    match agg.kind {
-                        Kind::SumInt => fold(located, v, seen, value, ok, |a, x| {
-                            let (sum, over) = a.overflowing_add(x);
-                            *overflow |= over;
-                            sum
-                        }),
-                        Kind::MinInt => fold(located, v, seen, value, ok, i64::min),
-                        _ => fold(located, v, seen, value, ok, i64::max),
-                    }
+                (State::Ints(s), VectorValues::Int(v)) => {
+                    feed(located, v, s, ok, |s, x| s.add(i128::from(x)));
                 }
-                (State::Float { value, seen }, VectorValues::Int(v)) => {
-                    fold(located, v, seen, value, ok, |a, x| a + x as f64);
+                (State::Floats(s), VectorValues::Float(v)) => {
+                    feed(located, v, s, ok, FloatSum::add);
                 }
-                (State::Float { value, seen }, VectorValues::Float(v)) => match agg.kind {
-                    // NaN is the greatest value, as in every comparison of floats here.
-                    Kind::MinFloat => fold(located, v, seen, value, ok, least),
-                    Kind::MaxFloat => fold(located, v, seen, value, ok, greatest),
-                    _ => fold(located, v, seen, value, ok, |a, x| a + x),
+                (State::Extremes(s), VectorValues::Int(v)) => match agg.kind {
+                    Kind::MinInt => feed(located, v, s, ok, Extreme::min),
+                    _ => feed(located, v, s, ok, Extreme::max),
+                },
+                (State::Extremes(s), VectorValues::Float(v)) => match agg.kind {
+                    Kind::MinFloat => feed(located, v, s, ok, |s, x| s.min(float_order(x))),
+                    _ => feed(located, v, s, ok, |s, x| s.max(float_order(x))),
                 },
                 _ => {}
             }
@@ -104,35 +90,23 @@ impl States {
         for (a, b) in self.rows.iter_mut().zip(&other.rows) {
             *a += b;
         }
-        self.overflow |= other.overflow;
         for ((agg, mine), theirs) in shape.aggs.iter().zip(&mut self.aggs).zip(&other.aggs) {
             match (mine, theirs) {
                 (State::Count(a), State::Count(b)) => {
                     a.iter_mut().zip(b).for_each(|(a, b)| *a += b)
                 }
-                (State::Int { value, seen }, State::Int { value: v, seen: s }) => {
-                    for (i, (a, b)) in value.iter_mut().zip(v).enumerate() {
-                        *a = match agg.kind {
-                            Kind::SumInt => {
-                                let (sum, over) = a.overflowing_add(*b);
-                                self.overflow |= over;
-                                sum
-                            }
-                            Kind::MinInt => (*a).min(*b),
-                            _ => (*a).max(*b),
-                        };
-                        seen[i] += s[i];
-                    }
+                (State::Ints(a), State::Ints(b)) => {
+                    a.iter_mut().zip(b).for_each(|(a, b)| a.merge(b))
                 }
-                (State::Float { value, seen }, State::Float { value: v, seen: s }) => {
-                    for (i, (a, b)) in value.iter_mut().zip(v).enumerate() {
-                        *a = match agg.kind {
-                            Kind::MinFloat => least(*a, *b),
-                            Kind::MaxFloat => greatest(*a, *b),
-                            _ => *a + *b,
-                        };
-                        seen[i] += s[i];
-                    }
+                (State::Floats(a), State::Floats(b)) => {
+                    a.iter_mut().zip(b).for_each(|(a, b)| a.merge(b))
+                }
+                (State::Extremes(a), State::Extremes(b)) => {
+                    let seen = a.iter_mut().zip(b).filter(|(_, b)| b.seen);
+                    seen.for_each(|(a, b)| match agg.kind {
+                        Kind::MinInt | Kind::MinFloat => a.min(b.value),
+                        _ => a.max(b.value),
+                    });
                 }
                 _ => {}
             }
@@ -140,28 +114,17 @@ impl States {
     }
 }
 
-fn least(a: f64, b: f64) -> f64 {
-    if b.total_cmp(&a).is_lt() { b } else { a }
-}
-
-fn greatest(a: f64, b: f64) -> f64 {
-    if b.total_cmp(&a).is_gt() { b } else { a }
-}
-
 #[inline]
-fn fold<A: Copy, X: Copy>(
+fn feed<S, X: Copy>(
     located: &[u32],
     values: &[X],
-    seen: &mut [u64],
-    state: &mut [A],
+    states: &mut [S],
     ok: impl Fn(usize) -> bool,
-    mut f: impl FnMut(A, X) -> A,
+    add: impl Fn(&mut S, X),
 ) {
     for (i, (c, x)) in located.iter().zip(values).enumerate() {
         if ok(i) {
-            let c = *c as usize;
-            state[c] = f(state[c], *x);
-            seen[c] += 1;
+            add(&mut states[*c as usize], *x);
         }
     }
 }
