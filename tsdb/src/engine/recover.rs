@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tsdb_types::{ColumnId, DataType, Values};
 
-/// So many log files' worth of records make a flush worth its while.
+/// So many log files' worth of records make a flush worth its while, however few rows they hold.
 const LOG_FILES_PER_FLUSH: u64 = 4;
 
 /// An engine without its threads.
@@ -101,7 +101,10 @@ impl Parts {
             head_bound: config.head_bytes,
             flush_bytes: config.flush_bytes.min(config.head_bytes / 2).max(1),
             wal_flushed_bytes: AtomicU64::new(0),
-            wal_flush_bytes: config.wal_file_bytes.saturating_mul(LOG_FILES_PER_FLUSH),
+            wal_flush_bytes: config
+                .wal_file_bytes
+                .saturating_mul(LOG_FILES_PER_FLUSH)
+                .max(config.flush_bytes.saturating_mul(2)),
             published: Mutex::new(published),
             damage: Mutex::default(),
         });

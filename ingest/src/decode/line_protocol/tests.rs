@@ -725,3 +725,36 @@ fn many_names_are_sealed_in_small_batches_and_refused_when_they_are_too_much() {
         assert_eq!(read(&catalog, d).len(), 1);
     }
 }
+
+#[test]
+fn lines_older_than_the_retention_become_dead_letters_on_both_ways() {
+    const HOUR: i64 = 3_600_000_000_000;
+    let now = 10 * HOUR;
+    let catalog = Catalog::default();
+    let mut def = tsdb::catalog::line_protocol_stream();
+    def.options.retention_ns = Some(HOUR);
+    catalog.create_stream("db", "m", &def).unwrap();
+    let ctx = LineContext {
+        catalog: &catalog,
+        db: "db",
+        precision: Precision::Nanos,
+        now_ns: now,
+    };
+    let decoder = LineDecoder::new();
+    let (old, edge) = (8 * HOUR, 9 * HOUR);
+    // The second body meets the fast way: it knows the lines of the first.
+    for _ in 0..2 {
+        let body = format!("m,h=a v=1i {edge}\nm,h=a v=2i {old}\nm,h=b v=3i\n");
+        let decoded = decoder.decode(body.as_bytes(), &ctx).unwrap();
+        assert_eq!((decoded.accepted, decoded.rejected), (2, 1));
+        assert_eq!(decoded.errors[0].line, 2);
+        assert_eq!(decoded.errors[0].reason, LineReason::TooOld(TooOld::Expired));
+        let letters = late_lines(body.as_bytes(), &decoded.too_old, &ctx);
+        let letters = batches(letters);
+        assert_eq!((letters.len(), letters[0].rows), (1, 1));
+        let stream = catalog.stream("db", crate::dead_letter::STREAM).unwrap();
+        let payload = stream.schema().column("payload").unwrap().id;
+        let kept = letters[0].column(payload).unwrap().str_at(0).to_vec();
+        assert_eq!(kept, format!("m,h=a v=2i {old}").into_bytes());
+    }
+}
