@@ -7,7 +7,7 @@
 # `ok` or `FAILED` per case, then one closing line. A case whose tool is missing is skipped and
 # listed; with CI=true it fails. --install runs the scripts of tests/install first.
 #
-# A case is a program in cases/ with a line `# needs: TOOL..`. It is given TIDEMILL_URL, TIDEMILL_PORT
+# A case is a program in cases/ with a line `# needs: TOOL..`. It is given TIDEMILL_URL, TIDEMILL_PORT, TIDEMILL_BIN
 # and CASE_TMP, ends with status 0 when all is well, and names what is wrong on the last line of stderr.
 set -uo pipefail
 
@@ -96,7 +96,7 @@ if ! await_ready "$port"; then
     tail -n 10 "$work/server.log" >&2
     exit 2
 fi
-export TIDEMILL_PORT=$port TIDEMILL_URL=http://127.0.0.1:$port
+export TIDEMILL_PORT=$port TIDEMILL_URL=http://127.0.0.1:$port TIDEMILL_BIN=$binary
 
 if [ -n "$install" ]; then
     bash "$repo/tests/install/all.sh" python go-ws telegraf || exit 2
