@@ -9,7 +9,7 @@ use query::bind::windowed::{AggCall, AggFunc, GroupKey, SourceRef, WindowSpec, W
 use query::stream::{Operator, Plan, RowBlock, Tags};
 use query::types::{TIMESTAMP, arrow_schema};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tsdb::TagColumn;
 use tsdb::types::{Batch, Column as Stored, ColumnDef, ColumnId, DataType, Role, Schema, StreamId};
 
@@ -158,4 +158,18 @@ fn main() {
     let start = Instant::now();
     let all = operator.rows().expect("rows");
     println!("reading {} rows: {:?}", all.num_rows(), start.elapsed());
+    let (mut from, mut worst, mut bytes) = (Some(0), Duration::ZERO, 0);
+    let start = Instant::now();
+    while let Some(key) = from {
+        let begun = Instant::now();
+        let slice = operator.save_slice(key, 4_096, 0);
+        worst = worst.max(begun.elapsed());
+        bytes += slice.bytes.len();
+        from = slice.next;
+    }
+    println!(
+        "saving {} groups: {:?}, {bytes} bytes, the longest slice {worst:?}",
+        operator.group_count(),
+        start.elapsed()
+    );
 }

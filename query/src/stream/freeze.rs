@@ -88,7 +88,11 @@ impl Operator {
             });
         }
         for window in closed {
-            let rows = self.rows_of_window(window);
+            let mut rows = self.rows_of_window(window);
+            // A key that was saved later has these windows already, and maybe no longer their panes.
+            if let Some(catching_up) = &self.catching_up {
+                rows.retain(|r| !catching_up.is_frozen(r.key, window.end));
+            }
             for rows in rows.chunks(AT_ONCE) {
                 self.make_whole(rows);
             }

@@ -31,6 +31,10 @@ pub(crate) struct Groups {
     /// A session's last event, the end of a [`WHOLE`] window; otherwise the same as `start`.
     pub last: Vec<i64>,
     pub flags: Vec<u8>,
+    /// The groups of each key, chained: by key the first, by group the next and the one before.
+    first: Vec<u32>,
+    next: Vec<u32>,
+    before: Vec<u32>,
     free: Vec<u32>,
     pub live: usize,
 }
@@ -43,25 +47,61 @@ impl Groups {
     /// A new group.
     pub fn alloc(&mut self, key: u32, start: i64) -> u32 {
         self.live += 1;
-        if let Some(g) = self.free.pop() {
-            let i = g as usize;
-            self.key[i] = key;
-            self.start[i] = start;
-            self.last[i] = start;
-            self.flags[i] = LIVE | FRESH;
-            return g;
+        let g = self.free.pop().unwrap_or_else(|| {
+            self.key.push(0);
+            self.start.push(0);
+            self.last.push(0);
+            self.flags.push(0);
+            self.next.push(VACANT);
+            self.before.push(VACANT);
+            (self.key.len() - 1) as u32
+        });
+        let i = g as usize;
+        self.key[i] = key;
+        self.start[i] = start;
+        self.last[i] = start;
+        self.flags[i] = LIVE | FRESH;
+        self.chain(g, key as usize);
+        g
+    }
+
+    fn chain(&mut self, g: u32, key: usize) {
+        if key >= self.first.len() {
+            self.first.resize(key + 1, VACANT);
         }
-        self.key.push(key);
-        self.start.push(start);
-        self.last.push(start);
-        self.flags.push(LIVE | FRESH);
-        (self.key.len() - 1) as u32
+        let next = std::mem::replace(&mut self.first[key], g);
+        self.next[g as usize] = next;
+        self.before[g as usize] = VACANT;
+        if next != VACANT {
+            self.before[next as usize] = g;
+        }
+    }
+
+    fn unchain(&mut self, g: u32) {
+        let (before, next) = (self.before[g as usize], self.next[g as usize]);
+        match before {
+            VACANT => self.first[self.key[g as usize] as usize] = next,
+            before => self.next[before as usize] = next,
+        }
+        if next != VACANT {
+            self.before[next as usize] = before;
+        }
+    }
+
+    /// The groups of a key, in no order.
+    pub fn of_key(&self, key: u32) -> impl Iterator<Item = u32> + '_ {
+        let first = self.first.get(key as usize).copied();
+        let known = |g: &u32| *g != VACANT;
+        std::iter::successors(first.filter(known), move |g| {
+            Some(self.next[*g as usize]).filter(known)
+        })
     }
 
     /// Ends a group whose states are empty. Its id stays taken until [`Groups::release`].
     pub fn retire(&mut self, g: u32) {
         self.flags[g as usize] = 0;
         self.live -= 1;
+        self.unchain(g);
     }
 
     /// Lets retired ids be used again.
@@ -87,7 +127,7 @@ impl Groups {
     }
 
     pub fn size(&self) -> usize {
-        self.key.capacity() * 21
+        self.key.capacity() * 29 + self.first.capacity() * 4
     }
 }
 

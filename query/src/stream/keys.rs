@@ -85,27 +85,32 @@ impl Keys {
         build_array(values.iter().map(Option::as_ref), target)
     }
 
-    pub fn encode(&self, out: &mut Writer) {
-        out.len(self.ends.len());
-        for id in 0..self.ends.len() as u32 {
+    /// Writes keys from `from` to below `to`.
+    pub fn encode(&self, from: u32, to: u32, out: &mut Writer) {
+        for id in from..to {
             out.slice(self.get(id));
         }
     }
 
-    pub fn decode(columns: usize, r: &mut Reader<'_>) -> Result<Keys, StreamError> {
-        let mut keys = Keys::new();
-        let n = r.len(8)?;
-        for id in 0..n {
+    /// Reads `n` keys of so many columns, and gives them the next ids.
+    pub fn decode(
+        &mut self,
+        n: usize,
+        columns: usize,
+        r: &mut Reader<'_>,
+    ) -> Result<(), StreamError> {
+        for _ in 0..n {
             let key = r.slice()?;
             let mut parts = Reader::new(key);
             for _ in 0..columns {
                 parts.option()?;
             }
-            if !parts.is_empty() || keys.intern(key) as usize != id {
+            let id = self.len();
+            if !parts.is_empty() || self.intern(key) as usize != id {
                 return Err(StreamError::State("a key is malformed or stands twice"));
             }
         }
-        Ok(keys)
+        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ use super::evaluate::{Rows, drop_where};
 use super::groups::{FRESH, Groups, Pane, Panes, WHOLE};
 use super::keys::Keys;
 use super::plan::Plan;
+use super::save::CatchUp;
 use super::session::Sessions;
 use super::window::Window;
 use crate::bind::windowed::WindowSpec;
@@ -70,6 +71,8 @@ pub struct Operator {
     pub(crate) freezes: bool,
     ordered: bool,
     pub(crate) rows: u64,
+    /// After a restart: of which commits the state knows already.
+    pub(super) catching_up: Option<CatchUp>,
     pub(super) retired: Vec<u32>,
     pub(super) fresh: Vec<u32>,
     pub(super) group_of: Vec<u32>,
@@ -106,6 +109,7 @@ impl Operator {
             ordered: accumulators.iter().any(Accumulator::is_ordered),
             accumulators,
             rows: 0,
+            catching_up: None,
             retired: Vec::new(),
             fresh: Vec::new(),
             group_of: Vec::new(),
@@ -149,6 +153,9 @@ impl Operator {
             return Ok(());
         }
         self.find_keys(&rows, tags);
+        if let Some(catching_up) = &self.catching_up {
+            catching_up.drop_known(&mut self.key_of);
+        }
         if self.ordered {
             self.order.learn(&rows.series, tags);
         }
@@ -254,19 +261,34 @@ impl Operator {
     /// Sizes. Walks what is held.
     #[must_use]
     pub fn stats(&self) -> OperatorStats {
-        let accumulators: usize = self.accumulators.iter().map(Accumulator::bytes).sum();
+        let (mut heap, mut lists_cut) = (0, 0);
+        for group in self.groups.live_ids() {
+            for accumulator in &self.accumulators {
+                heap += accumulator.heap(group);
+                lists_cut += usize::from(accumulator.is_cut(group));
+            }
+        }
         OperatorStats {
             rows: self.rows,
             groups: self.groups.live,
-            bytes: accumulators
-                + self.keys.size()
-                + self.groups.size()
-                + self.panes.size()
-                + self.wholes.values().map(Pane::size).sum::<usize>()
-                + self.sessions.as_ref().map_or(0, Sessions::size)
-                + self.by_series.capacity() * 4,
-            lists_cut: self.accumulators.iter().map(Accumulator::lists_cut).sum(),
+            bytes: heap + self.flat(),
+            lists_cut,
             pending: self.pending.len(),
         }
+    }
+
+    /// Bytes of state but for what single groups hold beyond their slots.
+    #[must_use]
+    pub fn flat(&self) -> usize {
+        self.accumulators
+            .iter()
+            .map(Accumulator::flat)
+            .sum::<usize>()
+            + self.keys.size()
+            + self.groups.size()
+            + self.panes.size()
+            + self.wholes.values().map(Pane::size).sum::<usize>()
+            + self.sessions.as_ref().map_or(0, Sessions::size)
+            + self.by_series.capacity() * 4
     }
 }

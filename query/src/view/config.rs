@@ -7,6 +7,8 @@ pub struct ViewConfig {
     pub checkpoint_bytes: u64,
     /// Commits that wait for one view hold at most this many bytes; then it lets go of them and is rebuilt from history.
     pub queue_bytes: u64,
+    /// A state is saved in slices of at most as many groups, each between two commits.
+    pub slice_groups: usize,
 }
 
 impl Default for ViewConfig {
@@ -14,6 +16,7 @@ impl Default for ViewConfig {
         Self {
             checkpoint_bytes: 64 << 20,
             queue_bytes: 512 << 20,
+            slice_groups: 4_096,
         }
     }
 }

@@ -21,7 +21,7 @@ pub type Tracer = Box<dyn Fn(&Commit) -> Trace + Send + Sync>;
 #[derive(Debug)]
 pub(super) struct Tap {
     stream: StreamId,
-    config: ViewConfig,
+    pub config: ViewConfig,
     sender: Sender<Message>,
     /// Reads of a view that lags pass those that wait.
     urgent: Sender<Request>,

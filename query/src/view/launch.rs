@@ -188,6 +188,7 @@ impl ViewRuntime {
             for commit in saved.commits {
                 tap.push(&commit, None);
             }
+            tap.send(Message::Replayed(self.engine.published()));
         }
         let worker = Worker {
             engine: self.engine.clone(),
@@ -207,7 +208,9 @@ impl ViewRuntime {
             behind_since: None,
             repairing: false,
             stale: false,
-            built: found,
+            // What was saved is of several commits until the log has been replayed.
+            built: false,
+            sweep: None,
             writer: None,
         };
         let thread = std::thread::Builder::new()
@@ -232,7 +235,7 @@ impl ViewRuntime {
     /// The state that a checkpoint holds, if it can be used and the log goes on from there.
     fn saved(&self, saving: &Saving, stream: &Arc<Stream>, program: &Program) -> Option<Saved> {
         let checkpoint = Checkpoint::newest(self.engine.disk(), saving.id, saving.hash)?;
-        let commits = self.engine.replay_after(checkpoint.lsn)?;
+        let commits = self.engine.replay_after(checkpoint.head.lsn)?;
         let mut state = State::new(stream.clone(), program.clone());
         if let Err(error) = state.load(&checkpoint) {
             tracing::warn!(view = %saving.owner, %error, "a checkpoint can't be used: the view is rebuilt");
@@ -240,7 +243,7 @@ impl ViewRuntime {
         }
         Some(Saved {
             state,
-            lsn: checkpoint.lsn,
+            lsn: checkpoint.head.lsn,
             commits,
         })
     }

@@ -72,14 +72,17 @@ impl State {
     pub fn load(&mut self, checkpoint: &Checkpoint) -> Result<(), StreamError> {
         if let Program::Aggregate(plan) = &self.program {
             let tags = self.stream.as_ref();
-            self.operator = Some(Operator::load(plan.clone(), &checkpoint.state, tags)?);
+            self.operator = Some(Operator::load(plan.clone(), &checkpoint.slices, tags)?);
         }
-        self.watermark = checkpoint.watermark;
+        self.watermark = checkpoint.head.watermark;
         Ok(())
     }
 
-    pub fn save(&self) -> Vec<u8> {
-        self.operator.as_ref().map_or_else(Vec::new, Operator::save)
+    /// The log has been replayed onto a state that was loaded.
+    pub fn end_replay(&mut self) {
+        if let Some(operator) = &mut self.operator {
+            operator.end_replay();
+        }
     }
 
     /// What it is a state of.
@@ -144,6 +147,9 @@ impl State {
 
     /// Takes in a commit.
     pub fn apply(&mut self, commit: &Commit) -> Result<(), StreamError> {
+        if let Some(operator) = &mut self.operator {
+            operator.replay_to(commit.lsn.0);
+        }
         for batch in commit.batches.iter().filter(|b| b.stream == self.stream.id) {
             let block = RowBlock::from_batch(batch);
             self.watermark.observe(&block, commit.wall_ns);

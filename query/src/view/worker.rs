@@ -2,7 +2,7 @@
 
 use super::hub::{Tap, Trace, size};
 use super::reading::{Request, stopped_error};
-use super::saving::Saving;
+use super::saving::{Saving, Sweep};
 use super::state::State;
 use super::subscription::Outbox;
 use crate::stream::StreamError;
@@ -42,6 +42,8 @@ pub(super) enum Message {
     Resync(Arc<Outbox>),
     /// Send it nothing more.
     Unsubscribe(Arc<Outbox>),
+    /// The log has been replayed: the state is at this LSN.
+    Replayed(Lsn),
     /// Save the state, which is at this LSN.
     Checkpoint(Lsn),
     /// Save the state, which is at this LSN if there is one, and end; subscribers are told why.
@@ -100,6 +102,9 @@ pub(super) struct Worker {
     pub repairing: bool,
     /// Commits have been left out: the state is not that of its place in the queue until it is rebuilt.
     pub stale: bool,
+    /// The checkpoint that is being made.
+    pub sweep: Option<Sweep>,
+    /// Writes it.
     pub writer: Option<JoinHandle<()>>,
 }
 
@@ -109,12 +114,12 @@ impl Worker {
         loop {
             let answered = catch_unwind(AssertUnwindSafe(|| self.read_urgent()));
             self.judge(answered.map(Ok));
-            let waits = self.dirty && !self.subscribers.is_empty();
+            let tells = self.dirty && !self.subscribers.is_empty();
             let message = if let Some(message) = self.backlog.pop_front() {
                 Some(message)
-            } else if waits {
+            } else if tells || self.sweep.is_some() {
                 let message = self.queue.try_recv().ok();
-                if message.is_none() {
+                if message.is_none() && tells {
                     // Idle: what changed goes out at once.
                     self.emit_guarded();
                 }
@@ -142,6 +147,8 @@ impl Worker {
             {
                 self.emit_guarded();
             }
+            let saved = catch_unwind(AssertUnwindSafe(|| self.save_slice()));
+            self.judge(saved.map(Ok));
             let idle = self.queue.is_empty() && self.backlog.is_empty();
             if self.tap.overrun.load(Ordering::Relaxed) && idle {
                 self.ask_rebuild();
@@ -176,6 +183,7 @@ impl Worker {
         };
         tracing::error!(%reason, lsn = self.lsn.0, "a view has stopped");
         self.cut(&reason);
+        self.sweep = None;
         self.dirty = false;
         if let Some(ready) = self.status.ready.lock().take() {
             let _ = ready.send(Err(StreamError::Expression(reason.clone())));
@@ -198,8 +206,16 @@ impl Worker {
 
     fn handle(&mut self, message: Message) -> Result<(), StreamError> {
         self.stale |= self.tap.overrun.load(Ordering::Acquire);
+        if self.stale {
+            self.sweep = None;
+        }
         match message {
             Message::Commit(commit, _trace) => self.commit(&commit)?,
+            Message::Replayed(lsn) if !self.stale => {
+                self.state.end_replay();
+                self.built = true;
+                self.reach(lsn);
+            }
             Message::Rebuild(snapshot, wall_ns) => self.rebuild(&snapshot, wall_ns)?,
             Message::Read(snapshot, request) => self.read(&snapshot, request),
             Message::Repair(snapshot) => match self.come_to(&snapshot) {
@@ -221,7 +237,7 @@ impl Worker {
                     self.checkpoint(lsn);
                 }
             }
-            Message::Stop(..) | Message::Nothing => {}
+            Message::Replayed(_) | Message::Stop(..) | Message::Nothing => {}
         }
         if let Some(e) = self.state.take_lost() {
             self.cut(&e.to_string());
@@ -257,6 +273,7 @@ impl Worker {
     /// Starts anew from all rows of a snapshot. Until that is done reads are answered from the state there was.
     fn rebuild(&mut self, snapshot: &Snap, wall_ns: i64) -> Result<(), StreamError> {
         let (stream, program) = self.state.origin();
+        self.sweep = None;
         let mut between = || self.read_urgent();
         self.state = State::of_history(&stream, &program, &snapshot.0, wall_ns, &mut between)?;
         self.built = true;
@@ -358,9 +375,10 @@ impl Worker {
             if let Some(lsn) = lsn
                 && !self.stale
             {
-                self.checkpoint(lsn);
+                self.checkpoint_now(lsn);
             }
         }
+        self.sweep = None;
         self.join_writer();
         self.cut(reason);
         while let Some(message) = self.backlog.pop_front() {

@@ -1,14 +1,12 @@
-//! One aggregate's states, a slot per group, and the loops that feed them.
+//! One aggregate and its states, a slot per group: made, merged, frozen, measured.
 
-use super::NONE;
-use super::heavy::{Distinct, Floats, Heavy, List, percentile};
-use super::number::{Extreme, FloatSum, IntSum, Moments, float_order};
-use super::order::{Entry, SeriesOrder};
-use super::sketch::Sketch;
+use super::heavy::{Heavy, percentile};
+use super::order::SeriesOrder;
+use super::slots::{SlotMut, SlotRef, Slots, each, merge_state, pick};
 use super::value::Value;
 use crate::bind::windowed::AggFunc;
 use crate::stream::StreamError;
-use crate::stream::input::{Input, Kind, Vector};
+use crate::stream::input::Kind;
 use arrow::datatypes::DataType;
 
 /// What an accumulator must know of its aggregate.
@@ -18,43 +16,6 @@ pub(crate) struct Argument {
     pub kind: Kind,
     pub name: String,
     pub target: DataType,
-}
-
-/// The states of one aggregate, by group id.
-#[derive(Debug)]
-pub(crate) enum Slots {
-    Count(Vec<u64>),
-    Ints(Vec<IntSum>),
-    Floats(Vec<FloatSum>),
-    Extremes(Vec<Extreme>),
-    /// Extremes of what does not map to 64 bits.
-    Values(Vec<Option<Value>>),
-    /// First or last.
-    Ends(Vec<Option<Entry>>),
-    Moments(Vec<Moments>),
-    Sketches(Vec<Sketch>),
-    Distinct(Vec<Distinct>),
-    Lists(Vec<List>),
-    All(Vec<Floats>),
-}
-
-/// The same expression for whichever vector of slots it is.
-macro_rules! each {
-    ($slots:expr, $v:ident => $e:expr) => {
-        match $slots {
-            Slots::Count($v) => $e,
-            Slots::Ints($v) => $e,
-            Slots::Floats($v) => $e,
-            Slots::Extremes($v) => $e,
-            Slots::Values($v) => $e,
-            Slots::Ends($v) => $e,
-            Slots::Moments($v) => $e,
-            Slots::Sketches($v) => $e,
-            Slots::Distinct($v) => $e,
-            Slots::Lists($v) => $e,
-            Slots::All($v) => $e,
-        }
-    };
 }
 
 /// One aggregate.
@@ -70,123 +31,6 @@ fn resize<T: Default>(v: &mut Vec<T>, n: usize) {
 
 fn reset<T: Default>(v: &mut [T], at: u32) {
     v[at as usize] = T::default();
-}
-
-/// Calls `f(row, group)` for each row that has a group and a value.
-#[inline]
-fn rows(groups: &[u32], valid: Option<&[bool]>, mut f: impl FnMut(usize, usize)) {
-    match valid {
-        None => {
-            for (i, g) in groups.iter().enumerate() {
-                if *g != NONE {
-                    f(i, *g as usize);
-                }
-            }
-        }
-        Some(valid) => {
-            for (i, (g, ok)) in groups.iter().zip(valid).enumerate() {
-                if *g != NONE && *ok {
-                    f(i, *g as usize);
-                }
-            }
-        }
-    }
-}
-
-/// Two states of one kind, the second only read.
-fn merge_state(a: SlotMut<'_>, b: SlotRef<'_>, func: AggFunc, order: &SeriesOrder) {
-    match (a, b) {
-        (SlotMut::Count(a), SlotRef::Count(b)) => *a += b,
-        (SlotMut::Ints(a), SlotRef::Ints(b)) => a.merge(b),
-        (SlotMut::Floats(a), SlotRef::Floats(b)) => a.merge(b),
-        (SlotMut::Extremes(a), SlotRef::Extremes(b)) if b.seen => match func {
-            AggFunc::Min => a.min(b.value),
-            _ => a.max(b.value),
-        },
-        (SlotMut::Values(a), SlotRef::Values(Some(b))) => keep_value(a, func, b.clone()),
-        (SlotMut::Ends(a), SlotRef::Ends(Some(b))) => keep_end(a, func, b.clone(), order),
-        (SlotMut::Moments(a), SlotRef::Moments(b)) => a.merge(b),
-        (SlotMut::Sketches(a), SlotRef::Sketches(b)) => a.merge(b),
-        (SlotMut::Distinct(Heavy::Live(a)), SlotRef::Distinct(Heavy::Live(b))) => {
-            a.extend(b.iter().cloned());
-        }
-        (SlotMut::Lists(a), SlotRef::Lists(b)) => a.merge(b, order),
-        (SlotMut::All(Heavy::Live(a)), SlotRef::All(Heavy::Live(b))) => a.extend_from_slice(b),
-        // Only nothing can take in a result that stands for itself.
-        (SlotMut::Distinct(a), SlotRef::Distinct(b)) if a.is_empty() => *a = b.clone(),
-        (SlotMut::All(a), SlotRef::All(b)) if a.is_empty() => *a = b.clone(),
-        // An extreme or end of nothing; or a frozen state, whose group awaits a repair.
-        _ => {}
-    }
-}
-
-enum SlotMut<'a> {
-    Count(&'a mut u64),
-    Ints(&'a mut IntSum),
-    Floats(&'a mut FloatSum),
-    Extremes(&'a mut Extreme),
-    Values(&'a mut Option<Value>),
-    Ends(&'a mut Option<Entry>),
-    Moments(&'a mut Moments),
-    Sketches(&'a mut Sketch),
-    Distinct(&'a mut Distinct),
-    Lists(&'a mut List),
-    All(&'a mut Floats),
-}
-
-enum SlotRef<'a> {
-    Count(&'a u64),
-    Ints(&'a IntSum),
-    Floats(&'a FloatSum),
-    Extremes(&'a Extreme),
-    Values(&'a Option<Value>),
-    Ends(&'a Option<Entry>),
-    Moments(&'a Moments),
-    Sketches(&'a Sketch),
-    Distinct(&'a Distinct),
-    Lists(&'a List),
-    All(&'a Floats),
-}
-
-macro_rules! pick {
-    ($slots:expr, $kind:ident, $at:expr, $($borrow:tt)+) => {
-        match $slots {
-            Slots::Count(v) => $kind::Count($($borrow)+ v[$at]),
-            Slots::Ints(v) => $kind::Ints($($borrow)+ v[$at]),
-            Slots::Floats(v) => $kind::Floats($($borrow)+ v[$at]),
-            Slots::Extremes(v) => $kind::Extremes($($borrow)+ v[$at]),
-            Slots::Values(v) => $kind::Values($($borrow)+ v[$at]),
-            Slots::Ends(v) => $kind::Ends($($borrow)+ v[$at]),
-            Slots::Moments(v) => $kind::Moments($($borrow)+ v[$at]),
-            Slots::Sketches(v) => $kind::Sketches($($borrow)+ v[$at]),
-            Slots::Distinct(v) => $kind::Distinct($($borrow)+ v[$at]),
-            Slots::Lists(v) => $kind::Lists($($borrow)+ v[$at]),
-            Slots::All(v) => $kind::All($($borrow)+ v[$at]),
-        }
-    };
-}
-
-fn keep_value(slot: &mut Option<Value>, func: AggFunc, v: Value) {
-    let better = match (&slot, func) {
-        (None, _) => true,
-        (Some(old), AggFunc::Min) => v < *old,
-        (Some(old), _) => v > *old,
-    };
-    if better {
-        *slot = Some(v);
-    }
-}
-
-fn keep_end(slot: &mut Option<Entry>, func: AggFunc, v: Entry, order: &SeriesOrder) {
-    let better = match &slot {
-        None => true,
-        // Of rows equal in time and series the first in the log is first, the last in the log is last.
-        Some(old) if func == AggFunc::First => v.compare(old, order).is_lt(),
-        Some(old) => v.compare(old, order).is_ge(),
-    };
-    if better {
-        *slot = Some(v);
-    }
 }
 
 impl Accumulator {
@@ -348,106 +192,6 @@ impl Accumulator {
         self.merge(i as u32, &other, 0, order);
     }
 
-    /// Feeds rows: row `i` belongs to group `groups[i]`, or to none.
-    pub fn update(
-        &mut self,
-        groups: &[u32],
-        time: &[i64],
-        series: &[u32],
-        input: Option<&Input>,
-        order: &SeriesOrder,
-    ) {
-        let func = self.arg.func;
-        let valid = input.and_then(|i| i.valid.as_deref());
-        let values = input.map(|i| &i.values);
-        if matches!(values, Some(Vector::Null)) {
-            return;
-        }
-        match (&mut self.slots, values) {
-            (Slots::Count(v), _) => rows(groups, valid, |_, g| v[g] += 1),
-            (Slots::Ints(v), Some(Vector::Int(x))) => match self.arg.kind {
-                Kind::UInt => rows(groups, valid, |i, g| v[g].add(i128::from(x[i] as u64))),
-                _ => rows(groups, valid, |i, g| v[g].add(i128::from(x[i]))),
-            },
-            (Slots::Ints(v), Some(Vector::Wide(x))) => {
-                rows(groups, valid, |i, g| v[g].add(x[i]));
-            }
-            (Slots::Floats(v), Some(Vector::Float(x))) => {
-                rows(groups, valid, |i, g| v[g].add(x[i]));
-            }
-            (Slots::Extremes(v), Some(x)) => {
-                let get: &dyn Fn(usize) -> i64 = match x {
-                    Vector::Int(x) if self.arg.kind == Kind::UInt => &|i| x[i] ^ i64::MIN,
-                    Vector::Int(x) => {
-                        // The usual case, apart so that the loop has no call in it.
-                        return match func {
-                            AggFunc::Min => rows(groups, valid, |i, g| v[g].min(x[i])),
-                            _ => rows(groups, valid, |i, g| v[g].max(x[i])),
-                        };
-                    }
-                    Vector::Float(x) => &|i| float_order(x[i]),
-                    _ => return,
-                };
-                match func {
-                    AggFunc::Min => rows(groups, valid, |i, g| v[g].min(get(i))),
-                    _ => rows(groups, valid, |i, g| v[g].max(get(i))),
-                }
-            }
-            (Slots::Values(v), Some(x)) => rows(groups, valid, |i, g| {
-                keep_value(&mut v[g], func, x.value(i));
-            }),
-            (Slots::Ends(v), Some(x)) => rows(groups, valid, |i, g| {
-                let (slot, t) = (&mut v[g], time[i]);
-                let passes = slot.as_ref().is_none_or(|old| match func {
-                    AggFunc::First => t <= old.time,
-                    _ => t >= old.time,
-                });
-                if passes {
-                    let entry = Entry {
-                        time: t,
-                        series: series[i],
-                        value: x.value(i),
-                    };
-                    keep_end(slot, func, entry, order);
-                }
-            }),
-            (Slots::Moments(v), Some(x)) => {
-                let get = x.floats(self.arg.kind);
-                rows(groups, valid, |i, g| v[g].add(get(i)));
-            }
-            (Slots::Sketches(v), Some(x)) => {
-                let get = x.floats(self.arg.kind);
-                rows(groups, valid, |i, g| v[g].add(get(i)));
-            }
-            (Slots::All(v), Some(x)) => {
-                let get = x.floats(self.arg.kind);
-                rows(groups, valid, |i, g| {
-                    if let Heavy::Live(all) = &mut v[g] {
-                        all.push(get(i));
-                    }
-                });
-            }
-            (Slots::Distinct(v), Some(x)) => rows(groups, valid, |i, g| {
-                if let Heavy::Live(set) = &mut v[g] {
-                    let value = x.value(i);
-                    if !set.contains(&value) {
-                        set.insert(value);
-                    }
-                }
-            }),
-            (Slots::Lists(v), Some(x)) => rows(groups, valid, |i, g| {
-                let entry = Entry {
-                    time: time[i],
-                    series: series[i],
-                    value: x.value(i),
-                };
-                v[g].add(entry, order);
-            }),
-            // The plan gives each kind its vector; there is nothing else to feed.
-            _ => {}
-        }
-    }
-
     /// The series whose rows are kept with their place in the order.
     pub fn series(&self) -> Vec<u32> {
         match &self.slots {
@@ -464,40 +208,36 @@ impl Accumulator {
         }
     }
 
-    /// How many lists had values cut off.
-    pub fn lists_cut(&self) -> usize {
+    /// Whether a list had values cut off.
+    pub fn is_cut(&self, at: u32) -> bool {
+        matches!(&self.slots, Slots::Lists(v) if v[at as usize].cut)
+    }
+
+    /// Bytes that a state has beyond its slot, near enough. Walks heavy states.
+    pub fn heap(&self, at: u32) -> usize {
+        let at = at as usize;
         match &self.slots {
-            Slots::Lists(v) => v.iter().filter(|l| l.cut).count(),
+            Slots::Distinct(v) => match &v[at] {
+                Heavy::Live(s) => s.capacity() * 33,
+                Heavy::Frozen(_) => 0,
+            },
+            Slots::Lists(v) => v[at].bytes(),
+            Slots::All(v) => match &v[at] {
+                Heavy::Live(s) => s.capacity() * 8,
+                Heavy::Frozen(_) => 0,
+            },
+            Slots::Sketches(v) => v[at].buckets() * 24,
+            Slots::Values(v) => v[at].as_ref().map_or(0, Value::heap),
+            Slots::Ends(v) => v[at].as_ref().map_or(0, |e| e.value.heap()),
             _ => 0,
         }
     }
 
-    /// Bytes in memory, near enough. Walks heavy states.
-    pub fn bytes(&self) -> usize {
-        let heap: usize = match &self.slots {
-            Slots::Distinct(v) => v
-                .iter()
-                .map(|s| match s {
-                    Heavy::Live(s) => s.capacity() * 33,
-                    Heavy::Frozen(_) => 0,
-                })
-                .sum(),
-            Slots::Lists(v) => v.iter().map(List::bytes).sum(),
-            Slots::All(v) => v
-                .iter()
-                .map(|s| match s {
-                    Heavy::Live(s) => s.capacity() * 8,
-                    Heavy::Frozen(_) => 0,
-                })
-                .sum(),
-            Slots::Sketches(v) => v.iter().map(|s| s.buckets() * 24).sum(),
-            Slots::Values(v) => v.iter().flatten().map(Value::heap).sum(),
-            Slots::Ends(v) => v.iter().flatten().map(|e| e.value.heap()).sum(),
-            _ => 0,
-        };
+    /// Bytes of all slots.
+    pub fn flat(&self) -> usize {
         fn flat<T>(v: &[T]) -> usize {
             size_of_val(v)
         }
-        heap + each!(&self.slots, v => flat(v))
+        each!(&self.slots, v => flat(v))
     }
 }

@@ -1,10 +1,11 @@
 //! From states to result columns, and to bytes and back.
 
-use super::accumulator::{Accumulator, Slots};
+use super::accumulator::Accumulator;
 use super::heavy::{Heavy, List, percentile};
 use super::number::{Extreme, FloatSum, IntSum, Moments, float_from_order};
 use super::order::Entry;
 use super::sketch::Sketch;
+use super::slots::Slots;
 use super::value::{Value, build_array};
 use crate::bind::windowed::AggFunc;
 use crate::stream::StreamError;
@@ -13,6 +14,7 @@ use crate::stream::input::Kind;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, ListArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::DataType;
+use std::ops::Range;
 use std::sync::Arc;
 
 impl Accumulator {
@@ -255,16 +257,15 @@ impl Accumulator {
         }
     }
 
-    /// Reads what [`Accumulator::encode`] wrote for `n` groups, as groups `0..n`.
-    pub fn decode(&mut self, n: usize, r: &mut Reader<'_>) -> Result<(), StreamError> {
+    /// Reads what [`Accumulator::encode`] wrote, as the states of these groups.
+    pub fn decode(&mut self, at: Range<usize>, r: &mut Reader<'_>) -> Result<(), StreamError> {
         let flag = |r: &mut Reader<'_>| match r.u8()? {
             0 => Ok(false),
             1 => Ok(true),
             _ => Err(StreamError::State("a flag is neither 0 nor 1")),
         };
-        self.grow(0);
-        self.grow(n);
-        for g in 0..n {
+        self.grow(at.end);
+        for g in at {
             match &mut self.slots {
                 Slots::Count(v) => v[g] = r.u64()?,
                 Slots::Ints(v) => {

@@ -4,11 +4,13 @@
 //! rounding), so panes can be shared, sessions can merge, and late rows need nothing special.
 
 mod accumulator;
+mod feed;
 mod finish;
 mod heavy;
 mod number;
 mod order;
 mod sketch;
+mod slots;
 mod value;
 
 pub(crate) use accumulator::{Accumulator, Argument};

@@ -120,6 +120,18 @@ pub fn feed(operator: &mut crate::stream::Operator, events: &[Event]) {
         .unwrap();
 }
 
+/// The whole state at one commit, in slices of so many groups.
+pub fn save(operator: &crate::stream::Operator, most: usize) -> Vec<u8> {
+    let (mut state, mut from) = (Vec::new(), Some(0));
+    while let Some(key) = from {
+        let slice = operator.save_slice(key, most, 0);
+        state.extend_from_slice(&(slice.bytes.len() as u64).to_le_bytes());
+        state.extend_from_slice(&slice.bytes);
+        from = slice.next;
+    }
+    state
+}
+
 pub fn col(name: &str) -> Expr {
     Expr::Column(Column::from_name(name))
 }

@@ -1,7 +1,7 @@
 //! Saved states: what a view is after it was restored from one.
 
 use super::*;
-use crate::view::checkpoint::Checkpoint;
+use crate::view::checkpoint::{Checkpoint, Draft};
 use crate::view::definition::Definition;
 use crate::view::saving::Saving;
 
@@ -38,6 +38,7 @@ fn a_view_that_let_go_of_commits_is_rebuilt_and_saves_no_state_before() {
     let config = ViewConfig {
         checkpoint_bytes: 1,
         queue_bytes: 0,
+        ..ViewConfig::default()
     };
     let db = Db::open_with(dir.path(), config);
     db.run(PURCHASES);
@@ -77,9 +78,10 @@ fn a_checkpoint_that_cannot_be_used_is_left_aside_for_history() {
     db.close();
     // Whole and of this definition, and yet no state of this operator.
     let engine = Engine::open(&EngineConfig::new(dir.path())).unwrap();
-    let mut checkpoint = Checkpoint::newest(engine.disk(), saving.id, saving.hash).unwrap();
-    checkpoint.state.truncate(9);
-    checkpoint.write(engine.disk(), saving.id).unwrap();
+    let checkpoint = Checkpoint::newest(engine.disk(), saving.id, saving.hash).unwrap();
+    let mut draft = Draft::begin(engine.disk(), saving.id, checkpoint.head).unwrap();
+    draft.slice(&checkpoint.slices[8..17]).unwrap();
+    draft.finish(engine.disk()).unwrap();
     engine.close();
     drop(engine);
     let db = Db::open(dir.path());

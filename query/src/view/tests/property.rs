@@ -54,11 +54,12 @@ fn hits(rng: &mut SmallRng, newest: &mut i64) -> String {
 
 #[test]
 fn a_view_is_its_query_whatever_is_saved_lost_and_restored() {
-    for seed in 0..6 {
+    for seed in 0..8 {
         let mut rng = SmallRng::seed_from_u64(seed);
         let dir = tempfile::tempdir().unwrap();
         let config = ViewConfig {
             checkpoint_bytes: [1, 400, 1 << 20][seed as usize % 3],
+            slice_groups: [1, 4][seed as usize % 2],
             ..ViewConfig::default()
         };
         let mut db = Db::open_with(dir.path(), config);
