@@ -1,10 +1,12 @@
 //! Accepting connections and ending them in order.
 
+use super::heads::{Heads, Wait};
 use super::{Gate, WS_PATH};
 use crate::metrics::Metrics;
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -52,10 +54,12 @@ pub(crate) async fn serve(listener: TcpListener, gate: Arc<Gate>, mut stop: watc
         .unwrap_or(u32::MAX)
         .min(Semaphore::MAX_PERMITS as u32);
     let places = Arc::new(Semaphore::new(limit as usize));
+    let heads = Heads::new(gate.config.limits.header_seconds);
+    let watch = tokio::spawn(heads.clone().watch());
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(gate.config.limits.header_seconds))
+        // The heads are timed here: see there.
+        .header_read_timeout(None)
         .max_buf_size(READ_BYTES)
         .max_header_size(HEAD_BYTES)
         .pipeline_flush(true);
@@ -76,7 +80,12 @@ pub(crate) async fn serve(listener: TcpListener, gate: Arc<Gate>, mut stop: watc
         match accepted {
             Ok((stream, _)) => {
                 let place = Place::new(permit, gate.metrics.clone());
-                spawn(&builder, stream, gate.clone(), place, stop.clone());
+                let served = Served {
+                    gate: gate.clone(),
+                    place,
+                    wait: heads.connection(),
+                };
+                spawn(&builder, stream, Arc::new(served), stop.clone());
             }
             Err(error) => {
                 // Too many open files and the like pass; a busy loop would not help them to.
@@ -93,30 +102,51 @@ pub(crate) async fn serve(listener: TcpListener, gate: Arc<Gate>, mut stop: watc
     {
         tracing::warn!("requests that did not end in time are cut");
     }
+    watch.abort();
+}
+
+/// What a connection's requests share.
+struct Served {
+    gate: Arc<Gate>,
+    place: Place,
+    wait: Arc<Wait>,
+}
+
+/// A head that came too late: the connection has been cut.
+#[derive(Debug, thiserror::Error)]
+#[error("the request's head came too late")]
+struct Late;
+
+async fn answer(
+    served: Arc<Served>,
+    mut request: hyper::Request<Incoming>,
+) -> Result<Response, Late> {
+    if !served.wait.begin() {
+        return Err(Late);
+    }
+    if request.uri().path() == WS_PATH {
+        request.extensions_mut().insert(served.place.clone());
+    }
+    let response = served.gate.answer(request).await;
+    Ok(served.wait.clone().end(response))
 }
 
 fn spawn(
     builder: &http1::Builder,
     stream: TcpStream,
-    gate: Arc<Gate>,
-    place: Place,
+    served: Arc<Served>,
     mut stop: watch::Receiver<bool>,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no delay could not be set");
     }
-    let kept = place.clone();
-    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-        let gate = gate.clone();
-        if request.uri().path() == WS_PATH {
-            request.extensions_mut().insert(place.clone());
-        }
-        async move { gate.answer(request).await }
-    });
+    let kept = served.clone();
+    let service = hyper::service::service_fn(move |request| answer(served.clone(), request));
     let connection = builder
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    tokio::spawn(async move {
+    let wait = kept.wait.clone();
+    let task = tokio::spawn(async move {
         let _kept = kept;
         let mut connection = pin!(connection);
         let ended = tokio::select! {
@@ -130,4 +160,5 @@ fn spawn(
             tracing::debug!(%error, "a connection ended early");
         }
     });
+    wait.task(task.abort_handle());
 }

@@ -6,6 +6,7 @@ mod body;
 mod connection;
 mod docs;
 mod guard;
+mod heads;
 mod heavy;
 mod influx;
 mod ingest;
@@ -39,7 +40,6 @@ use hyper::body::Incoming;
 use live::LiveQueries;
 use query::QueryEngine;
 use query::view::ViewRuntime;
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -158,10 +158,7 @@ impl Gate {
     }
 
     /// Answers a request, whatever happens in it.
-    pub(crate) async fn answer(
-        &self,
-        request: hyper::Request<Incoming>,
-    ) -> Result<Response, Infallible> {
+    pub(crate) async fn answer(&self, request: hyper::Request<Incoming>) -> Response {
         let route = route_of(request.uri().path());
         let response = match AssertUnwindSafe(self.admit(request)).catch_unwind().await {
             Ok(response) => response,
@@ -177,7 +174,7 @@ impl Gate {
             }
         };
         self.metrics.replied(route, response.status().as_u16());
-        Ok(response)
+        response
     }
 
     async fn admit(&self, request: hyper::Request<Incoming>) -> Response {

@@ -73,6 +73,42 @@ async fn slow_and_large_heads_are_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn connections_that_send_no_next_head_are_cut_and_those_at_work_are_not() {
+    let t = Tester::start(|c| c.limits.header_seconds = 1).await;
+    t.sql("CREATE STREAM s (time TIMESTAMP, v BIGINT)").await;
+    let mut idle = t.connect().await;
+    idle.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await
+        .unwrap();
+    let mut slow = t.connect().await;
+    let head = "POST /api/v1/ingest/s HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 16\r\n\r\n";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut live = t.connect().await;
+    let sql = "SELECT SUM(v) FROM s EMIT CHANGES";
+    let head = format!(
+        "POST /api/v1/sql HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\ncontent-length: {}\r\n\r\n{sql}",
+        sql.len()
+    );
+    live.write_all(head.as_bytes()).await.unwrap();
+    let mut rest = Vec::new();
+    let cut = tokio::time::timeout(PATIENCE, idle.read_to_end(&mut rest)).await;
+    assert!(cut.is_ok() && rest.starts_with(b"HTTP/1.1 200 "));
+    // By now the others would have been cut, too: they had begun when that one was idle.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    slow.write_all(b"{\"time\":1,\"v\":5}").await.unwrap();
+    assert_eq!(reply(&mut slow).await.status, 200);
+    let mut text = String::new();
+    while !text.contains("event: insert") {
+        let mut piece = [0; 4096];
+        let read = tokio::time::timeout(PATIENCE, live.read(&mut piece)).await;
+        let n = read.unwrap().unwrap();
+        assert_ne!(n, 0, "cut after {text}");
+        text.push_str(&String::from_utf8_lossy(&piece[..n]));
+    }
+    t.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn slow_bodies_are_cut_on_every_route_that_takes_one() {
     let t = Tester::start(|c| c.limits.body_seconds = 1).await;
     t.sql("CREATE STREAM s (time TIMESTAMP, v BIGINT)").await;

@@ -748,7 +748,10 @@ fn lines_older_than_the_retention_become_dead_letters_on_both_ways() {
         let decoded = decoder.decode(body.as_bytes(), &ctx).unwrap();
         assert_eq!((decoded.accepted, decoded.rejected), (2, 1));
         assert_eq!(decoded.errors[0].line, 2);
-        assert_eq!(decoded.errors[0].reason, LineReason::TooOld(TooOld::Expired));
+        assert_eq!(
+            decoded.errors[0].reason,
+            LineReason::TooOld(TooOld::Expired)
+        );
         let letters = late_lines(body.as_bytes(), &decoded.too_old, &ctx);
         let letters = batches(letters);
         assert_eq!((letters.len(), letters[0].rows), (1, 1));
