@@ -134,7 +134,7 @@ impl Draft {
 
 impl Checkpoint {
     /// `None` when the bytes are damaged or of another version.
-    fn decode(bytes: &[u8]) -> Option<Checkpoint> {
+    pub fn decode(bytes: &[u8]) -> Option<Checkpoint> {
         let (body, crc) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
         if crc32fast::hash(body).to_le_bytes() != crc {
             return None;

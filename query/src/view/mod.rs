@@ -18,6 +18,7 @@ mod hub;
 mod launch;
 mod reading;
 mod runtime;
+pub mod saved;
 mod saving;
 mod sharing;
 mod state;

@@ -316,7 +316,8 @@ impl Engine {
         &self.shared().metrics
     }
 
-    /// Takes no more requests, commits those at hand, and closes the log in order. Returns when all threads have ended.
+    /// Takes no more requests, commits those at hand, closes the log in order, and gives the data directory up. Returns
+    /// when all threads have ended. Followers that write files of their own must have ended before.
     pub fn close(&self) {
         self.inner.close();
     }
@@ -340,6 +341,8 @@ impl Inner {
                 tracing::error!("a thread of the engine has panicked");
             }
         }
+        // Followers that still hold the disk only read from it.
+        self.shared.disk.close();
     }
 }
 

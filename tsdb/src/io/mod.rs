@@ -65,6 +65,9 @@ pub trait Disk: Send + Sync {
     /// Makes the directory's creations, renames and removals durable.
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
 
+    /// Gives the data directory up, so that others may open it: nothing is written through this disk any more.
+    fn close(&self) {}
+
     /// A queue of durable writes for the log. Each call makes a queue of its own.
     fn queue(&self) -> io::Result<Box<dyn Queue>>;
 }

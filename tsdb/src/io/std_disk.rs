@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam::channel::{Receiver, Sender, unbounded};
+use parking_lot::Mutex;
 
 use super::map_guard::GuardedMap;
 use super::{Completion, DirEntry, DirLock, Disk, DurableWrite, File, Queue, Waker, is_safe_name};
@@ -25,7 +26,8 @@ const WORKERS: usize = 2;
 #[derive(Debug)]
 pub struct StdDisk {
     root: PathBuf,
-    _lock: DirLock,
+    /// Held until the disk is closed.
+    lock: Mutex<Option<DirLock>>,
 }
 
 impl StdDisk {
@@ -37,7 +39,7 @@ impl StdDisk {
         fs::create_dir_all(root)?;
         Ok(StdDisk {
             root: root.to_path_buf(),
-            _lock: DirLock::exclusive(root)?,
+            lock: Mutex::new(Some(DirLock::exclusive(root)?)),
         })
     }
 
@@ -133,6 +135,10 @@ impl Disk for StdDisk {
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
         fs::File::open(self.dir_path(dir)?)?.sync_all()
+    }
+
+    fn close(&self) {
+        *self.lock.lock() = None;
     }
 
     fn queue(&self) -> io::Result<Box<dyn Queue>> {

@@ -116,6 +116,10 @@ impl Disk for UringDisk {
         self.files.sync_dir(dir)
     }
 
+    fn close(&self) {
+        self.files.close();
+    }
+
     fn queue(&self) -> io::Result<Box<dyn Queue>> {
         Ok(Box::new(UringQueue::new()?))
     }

@@ -140,7 +140,7 @@ pub(crate) fn scan(id: u64, bytes: &Bytes) -> Scan {
     let mut scan = Scan::default();
     check_header(id, &name, bytes, &mut scan);
     let mut strays: Vec<(usize, usize)> = Vec::new();
-    let mut pos = format::HEADER;
+    let (mut pos, mut written) = (format::HEADER, 0);
     while pos < bytes.len() {
         if let Some((found, len)) = format::read_frame(id, bytes, pos) {
             if let Some(at) = bad_padding(bytes, pos, len) {
@@ -162,6 +162,7 @@ pub(crate) fn scan(id: u64, bytes: &Bytes) -> Scan {
                 }),
             }
             pos += len;
+            written = pos;
             continue;
         }
         let end = (pos + format::ALIGN).min(bytes.len());
@@ -174,7 +175,7 @@ pub(crate) fn scan(id: u64, bytes: &Bytes) -> Scan {
         }
         pos = end;
     }
-    judge(&name, &strays, &mut scan);
+    judge(&name, &strays, written, &mut scan);
     scan
 }
 
@@ -208,12 +209,13 @@ fn check_header(id: u64, name: &str, bytes: &Bytes, scan: &mut Scan) {
     }
 }
 
-/// Adds the frames up, and tells damage from a write that was never finished.
-fn judge(name: &str, strays: &[(usize, usize)], scan: &mut Scan) {
-    let last = scan.frames.last().map_or((0, 0), |f| (f.offset, f.copies));
+/// Adds the frames up, and tells damage from a write that was never finished: that lies behind `written`, where the last
+/// intact copy of an edit ends.
+fn judge(name: &str, strays: &[(usize, usize)], written: usize, scan: &mut Scan) {
+    let lone = scan.frames.last().is_none_or(|f| f.copies == 1);
     for (from, to) in strays {
         let text = |what| format!("{} bytes are {what}", to - from);
-        if (*from as u64) < last.0 || last.1 == 1 || scan.frames.is_empty() {
+        if *from < written || lone {
             let what = text("neither an intact edit nor zeros");
             scan.damage.push(Problem::at(name, *from as u64, what));
         } else {
