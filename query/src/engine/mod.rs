@@ -2,6 +2,7 @@
 
 mod config;
 mod ddl;
+mod direct;
 mod explain;
 mod insert;
 mod output;

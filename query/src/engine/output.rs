@@ -1,5 +1,7 @@
 //! What a statement yields.
 
+use super::direct::DirectRows;
+use super::run::too_many;
 use crate::bind::windowed::ContinuousQuery;
 use crate::error::QueryError;
 use arrow::datatypes::SchemaRef;
@@ -46,7 +48,21 @@ pub enum Output {
 #[derive(Debug)]
 pub struct RowStream {
     first: Option<RecordBatch>,
-    rest: Option<mpsc::Receiver<Result<RecordBatch, QueryError>>>,
+    rest: Rest,
+}
+
+/// Where the rows behind the first ones come from.
+#[derive(Debug)]
+enum Rest {
+    Nothing,
+    /// A plan that runs.
+    Plan(mpsc::Receiver<Result<RecordBatch, QueryError>>),
+    /// A view.
+    View {
+        rows: Box<DirectRows>,
+        sent: usize,
+        max_rows: usize,
+    },
 }
 
 impl RowStream {
@@ -54,14 +70,29 @@ impl RowStream {
         first: Option<RecordBatch>,
         rest: Option<mpsc::Receiver<Result<RecordBatch, QueryError>>>,
     ) -> Self {
+        let rest = rest.map_or(Rest::Nothing, Rest::Plan);
         Self { first, rest }
     }
 
     pub(super) fn of(batch: RecordBatch) -> Self {
         Self {
             first: Some(batch),
-            rest: None,
+            rest: Rest::Nothing,
         }
+    }
+
+    /// Rows of a view; returns with the first ones, so that early errors are the statement's.
+    pub(super) async fn direct(rows: DirectRows, max_rows: usize) -> Result<Self, QueryError> {
+        let mut stream = Self {
+            first: None,
+            rest: Rest::View {
+                rows: Box::new(rows),
+                sent: 0,
+                max_rows,
+            },
+        };
+        stream.first = stream.next().await.transpose()?;
+        Ok(stream)
     }
 
     /// The next rows; `None` at the end.
@@ -72,9 +103,24 @@ impl RowStream {
         if let Some(first) = self.first.take() {
             return Some(Ok(first));
         }
-        let received = self.rest.as_mut()?.recv().await;
+        let received = match &mut self.rest {
+            Rest::Nothing => return None,
+            Rest::Plan(rows) => rows.recv().await,
+            Rest::View {
+                rows,
+                sent,
+                max_rows,
+            } => match rows.next().await {
+                Some(Ok(batch)) => {
+                    *sent += batch.num_rows();
+                    let fits = *sent <= *max_rows;
+                    Some(fits.then_some(batch).ok_or_else(|| too_many(*max_rows)))
+                }
+                ended => ended,
+            },
+        };
         if !matches!(received, Some(Ok(_))) {
-            self.rest = None;
+            self.rest = Rest::Nothing;
         }
         received
     }

@@ -1,10 +1,11 @@
 //! Running a query: bound, planned and computed on the query threads, within its bounds of time, memory and rows.
 
+use super::direct::{Direct, direct};
 use super::sources::EngineSources;
 use super::{Output, QueryEngine, RowStream, Session, session};
 use crate::bind::{Binder, Bound};
 use crate::error::QueryError;
-use crate::history::QueryContext;
+use crate::history::{QueryContext, view_scans};
 use crate::types::plain_type;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -68,7 +69,13 @@ impl QueryEngine {
         let job = {
             let (engine, session, sql) = (Arc::clone(self), session.clone(), sql.to_owned());
             async move {
-                let planned = engine.plan_asked(&session, &sql, &asked).await?;
+                let sources = EngineSources::new(&engine, &session);
+                let bound = engine.bind_asked(&sources, &sql, &asked)?;
+                let state = session::state_for(engine.functions.state(), &engine.config, &session)?;
+                if let Some(read) = direct(&bound.0.plan, &state)? {
+                    return engine.read_directly(&sources, bound, read, &state).await;
+                }
+                let planned = engine.plan_bound(&sources, bound, state).await?;
                 engine.start(planned, limit).await
             }
         };
@@ -119,7 +126,26 @@ impl QueryEngine {
         }
     }
 
-    /// Binds and plans. A query that waits for a view keeps no other from running: it needs a permit only then.
+    /// Binds, and gathers notices.
+    fn bind_asked(
+        &self,
+        sources: &EngineSources<'_>,
+        sql: &str,
+        asked: &Asked,
+    ) -> Result<(Bound, Vec<String>), QueryError> {
+        let binder = Binder::new(sources, &self.functions, self.now());
+        let bound = match asked {
+            Asked::Query(query) => binder.history(query),
+            Asked::Values {
+                values,
+                types,
+                span,
+            } => binder.rows(values, types, *span),
+        };
+        Ok((bound.map_err(|e| e.locate(sql))?, binder.into_notices()))
+    }
+
+    /// Binds and plans.
     pub(super) async fn plan_asked(
         self: &Arc<Self>,
         session: &Session,
@@ -127,23 +153,22 @@ impl QueryEngine {
         asked: &Asked,
     ) -> Result<Planned, QueryError> {
         let sources = EngineSources::new(self, session);
-        let (Bound { plan, names }, mut notices) = {
-            let binder = Binder::new(&sources, &self.functions, self.now());
-            let bound = match asked {
-                Asked::Query(query) => binder.history(query),
-                Asked::Values {
-                    values,
-                    types,
-                    span,
-                } => binder.rows(values, types, *span),
-            };
-            (bound.map_err(|e| e.locate(sql))?, binder.into_notices())
-        };
+        let bound = self.bind_asked(&sources, sql, asked)?;
         let state = session::state_for(self.functions.state(), &self.config, session)?;
+        self.plan_bound(&sources, bound, state).await
+    }
+
+    /// Plans what was bound. A query that waits for a view keeps no other from running: it needs a permit only then.
+    async fn plan_bound(
+        &self,
+        sources: &EngineSources<'_>,
+        (Bound { plan, names }, mut notices): (Bound, Vec<String>),
+        state: Arc<SessionState>,
+    ) -> Result<Planned, QueryError> {
         let optimized = state.optimize(&plan)?;
-        let fixed = sources
-            .fix(&optimized, &state.runtime_env().memory_pool)
-            .await?;
+        let scans = view_scans(&optimized)?;
+        let memory = &state.runtime_env().memory_pool;
+        let fixed = sources.fix(scans, memory).await?;
         notices.extend(fixed.notices);
         let permit = self.permit().await?;
         let physical = state
@@ -162,6 +187,31 @@ impl QueryEngine {
             permit,
             context,
             logical: optimized,
+        })
+    }
+
+    /// Reads a view without a plan, and without a permit: there is next to nothing to compute.
+    async fn read_directly(
+        &self,
+        sources: &EngineSources<'_>,
+        (Bound { names, .. }, mut notices): (Bound, Vec<String>),
+        read: Direct,
+        state: &SessionState,
+    ) -> Result<Output, QueryError> {
+        let scans = vec![(Arc::clone(&read.slots), read.scan.clone())];
+        let memory = &state.runtime_env().memory_pool;
+        let fixed = sources.fix(scans, memory).await?;
+        notices.extend(fixed.notices);
+        let schema = shown_schema(&read.schema, &names);
+        let rows = read.rows(Arc::clone(&schema)).ok_or_else(|| {
+            QueryError::Internal("a view was read without being asked".to_owned())
+        })?;
+        Ok(Output::Rows {
+            schema,
+            rows: RowStream::direct(rows, self.config.max_rows).await?,
+            lsn: fixed.lsn,
+            lagging: fixed.lagging,
+            notices,
         })
     }
 
@@ -231,9 +281,8 @@ async fn pump(
             }
             sent += b.num_rows();
             if sent > max_rows {
-                let too_many = format!("the answer has more than {max_rows} rows: add a LIMIT");
                 // Whoever waited may be gone already.
-                let _ = tx.send(Err(QueryError::TooLarge(too_many))).await;
+                let _ = tx.send(Err(too_many(max_rows))).await;
                 return;
             }
         }
@@ -242,6 +291,12 @@ async fn pump(
             return;
         }
     }
+}
+
+pub(super) fn too_many(max_rows: usize) -> QueryError {
+    QueryError::TooLarge(format!(
+        "the answer has more than {max_rows} rows: add a LIMIT"
+    ))
 }
 
 /// The output columns with their asked-for names, dictionaries undone.

@@ -7,15 +7,15 @@ use crate::bind::windowed::{ContinuousQuery, SourceRef, WindowSpec, WindowedAggr
 use crate::bind::{Latest, Sources, Table};
 use crate::error::{BindError, BindErrorKind, BindResult, QueryError};
 use crate::history::{
-    DenseTable, LatestTable, OperatorTable, QueryContext, StreamTable, ViewSlots, ViewTable,
-    view_scans,
+    DenseTable, LatestTable, OperatorTable, QueryContext, StreamTable, ViewScan, ViewSlots,
+    ViewTable,
 };
 use crate::types::arrow_schema;
 use datafusion::catalog::view::ViewTable as PlanTable;
 use datafusion::common::Column;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::memory_pool::MemoryPool;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableSource};
 use parking_lot::Mutex;
 use query_lang::ast::{Ident, ObjectName};
 use std::sync::Arc;
@@ -84,16 +84,16 @@ impl<'a> EngineSources<'a> {
         }
     }
 
-    /// Fixes the snapshot and reads what a plan wants of the views that were named, all at its LSN.
+    /// Fixes the snapshot and reads what is wanted of the views that were named, all at its LSN.
     pub async fn fix(
         &self,
-        plan: &LogicalPlan,
+        scans: Vec<(Arc<ViewSlots>, ViewScan)>,
         memory: &Arc<dyn MemoryPool>,
     ) -> Result<Fixed, QueryError> {
         let named = std::mem::take(&mut *self.views.lock());
         let mut readers = Vec::new();
         if let Some(runtime) = self.engine.views() {
-            for (slots, scan) in view_scans(plan)? {
+            for (slots, scan) in scans {
                 let Some((view, _)) = named.iter().find(|(_, s)| Arc::ptr_eq(s, &slots)) else {
                     continue;
                 };

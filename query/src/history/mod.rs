@@ -17,4 +17,4 @@ pub use latest::LatestTable;
 pub use operator::OperatorTable;
 pub use percentile::percentiles;
 pub use table::StreamTable;
-pub use view_rows::{ViewSlots, ViewTable, view_scans};
+pub use view_rows::{ViewScan, ViewSlots, ViewTable, scan_of, view_scans};

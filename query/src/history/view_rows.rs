@@ -15,7 +15,9 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
-use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, TableProviderFilterPushDown, TableScan, TableType,
+};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -31,9 +33,12 @@ use tokio::sync::mpsc::UnboundedReceiver;
 /// What one scan of a plan wants.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ViewScan {
-    projection: Option<Vec<usize>>,
-    filters: Vec<Expr>,
-    limit: Option<usize>,
+    /// Places of columns; all when absent.
+    pub projection: Option<Vec<usize>>,
+    /// Conditions over the view's columns, all of which are to hold.
+    pub filters: Vec<Expr>,
+    /// As many rows are enough.
+    pub limit: Option<usize>,
 }
 
 impl ViewScan {
@@ -59,11 +64,21 @@ impl ViewSlots {
         self.0.lock().push((scan, rows));
     }
 
-    fn take(&self, scan: &ViewScan) -> Option<UnboundedReceiver<ViewSlice>> {
+    /// The rows for a scan, once.
+    #[must_use]
+    pub fn take(&self, scan: &ViewScan) -> Option<UnboundedReceiver<ViewSlice>> {
         let mut slots = self.0.lock();
         let at = slots.iter().position(|(s, _)| s == scan)?;
         Some(slots.swap_remove(at).1)
     }
+}
+
+/// Where the rows for a scan will be, if it is one of a view.
+#[must_use]
+pub fn scan_of(scan: &TableScan) -> Option<Arc<ViewSlots>> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    let view = (provider.as_ref() as &dyn Any).downcast_ref::<ViewTable>()?;
+    Some(Arc::clone(&view.slots))
 }
 
 /// Every scan of a view in an optimised plan.
@@ -74,8 +89,7 @@ pub fn view_scans(plan: &LogicalPlan) -> Result<Vec<(Arc<ViewSlots>, ViewScan)>>
     let mut scans = Vec::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node
-            && let Ok(provider) = source_as_provider(&scan.source)
-            && let Some(view) = (provider.as_ref() as &dyn Any).downcast_ref::<ViewTable>()
+            && let Some(slots) = scan_of(scan)
         {
             let wanted = ViewScan {
                 projection: scan.projection.clone(),
@@ -83,7 +97,7 @@ pub fn view_scans(plan: &LogicalPlan) -> Result<Vec<(Arc<ViewSlots>, ViewScan)>>
                 filters: unnormalize_cols(scan.filters.iter().cloned()),
                 limit: scan.fetch,
             };
-            scans.push((Arc::clone(&view.slots), wanted));
+            scans.push((slots, wanted));
         }
         Ok(TreeNodeRecursion::Continue)
     })?;

@@ -70,6 +70,7 @@ impl Tap {
     /// Sends a read, ahead of the queue if the view lags. When the worker has ended the request is dropped, which tells
     /// whoever asked.
     pub fn send_read(&self, snapshot: &Snapshot, request: Request) {
+        let request = request.at(snapshot.lsn());
         if !self.lagging.load(Ordering::Relaxed) {
             let snapshot = Box::new(Snap(snapshot.clone()));
             return self.send(Message::Read(snapshot, request));

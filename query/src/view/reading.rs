@@ -12,6 +12,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
+use tsdb::types::Lsn;
 
 /// A view's whole answer is kept until the view changes if it has at most as many rows.
 const CACHED_ROWS: usize = 64 * 1024;
@@ -23,6 +24,8 @@ pub(super) struct Request {
     /// All rows and columns are wanted.
     whole: bool,
     memory: Arc<dyn MemoryPool>,
+    /// The commit at which the rows are wanted.
+    asked: Lsn,
     reply: oneshot::Sender<Result<ViewAnswer, QueryError>>,
 }
 
@@ -42,9 +45,15 @@ impl Request {
             read,
             whole: projection.is_none() && wanted.filters.is_empty() && wanted.limit.is_none(),
             memory: Arc::clone(&wanted.memory),
+            asked: Lsn(0),
             reply,
         };
         Ok((request, answer))
+    }
+
+    /// Says at which commit the rows are wanted.
+    pub fn at(self, asked: Lsn) -> Request {
+        Request { asked, ..self }
     }
 
     /// Whoever asked has gone.
@@ -159,7 +168,9 @@ impl Worker {
         if let Some(reason) = stopped {
             request.refuse(stopped_error(&reason));
         } else if !request.is_idle() {
-            request.answer(&self.state, self.lsn.0, true, self.cache.as_deref());
+            // The view may have caught up since it was asked.
+            let lagging = self.lsn != request.asked;
+            request.answer(&self.state, self.lsn.0, lagging, self.cache.as_deref());
         }
     }
 }

@@ -139,6 +139,28 @@ impl Db {
         }
     }
 
+    /// What another process would find if this one died now: the views are not closed, so that no state is saved. Their
+    /// threads live on here and hold the directory, so that it is a copy.
+    fn crash(self, dir: &Path) -> tempfile::TempDir {
+        self.engine.close();
+        let copy = tempfile::tempdir().unwrap();
+        let folders = std::fs::read_dir(dir).unwrap().map(|f| f.unwrap().path());
+        for folder in folders.filter(|f| f.is_dir()) {
+            let to = copy.path().join(folder.file_name().unwrap());
+            std::fs::create_dir(&to).unwrap();
+            for file in std::fs::read_dir(&folder).unwrap().map(|f| f.unwrap()) {
+                match std::fs::copy(file.path(), to.join(file.file_name())) {
+                    // A checkpoint that has just given way to a newer one.
+                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                    copied => {
+                        copied.unwrap();
+                    }
+                }
+            }
+        }
+        copy
+    }
+
     fn close(self) {
         self.views.close();
         self.engine.close();

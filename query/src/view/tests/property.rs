@@ -56,7 +56,7 @@ fn hits(rng: &mut SmallRng, newest: &mut i64) -> String {
 fn a_view_is_its_query_whatever_is_saved_lost_and_restored() {
     for seed in 0..8 {
         let mut rng = SmallRng::seed_from_u64(seed);
-        let dir = tempfile::tempdir().unwrap();
+        let mut dir = tempfile::tempdir().unwrap();
         let config = ViewConfig {
             checkpoint_bytes: [1, 400, 1 << 20][seed as usize % 3],
             slice_groups: [1, 4][seed as usize % 2],
@@ -78,9 +78,7 @@ fn a_view_is_its_query_whatever_is_saved_lost_and_restored() {
                     db = Db::open_with(dir.path(), config);
                 }
                 2 => {
-                    // As when the process dies: the last states are not saved.
-                    db.engine.close();
-                    drop(db);
+                    dir = db.crash(dir.path());
                     db = Db::open_with(dir.path(), config);
                 }
                 _ => {}

@@ -60,6 +60,7 @@ fn conditions_narrow_a_read_down_and_change_no_answer() {
         format!("window_end > {} AND page = '/p7'", time(8)),
         format!("window_end <= {} OR page = '/p7'", time(1)),
         format!("{} < window_start", time(20)),
+        "window_start >= '2026-01-01 10:04:00' AND total * 2 > 900.5".to_string(),
     ];
     for (i, window) in windows.iter().enumerate() {
         let sql = format!(
@@ -79,7 +80,13 @@ fn conditions_narrow_a_read_down_and_change_no_answer() {
                 assert_eq!(view, db.rows(&query), "{query}");
             }
         }
-        assert_eq!(db.rows(&format!("SELECT page FROM v{i} LIMIT 3")).len(), 3);
+        let few = |sql: &str| {
+            db.rows(&format!("SELECT page AS a, page AS b FROM v{i} {sql}"))
+                .len()
+        };
+        assert_eq!((few("LIMIT 3"), few("LIMIT 0")), (3, 0));
+        assert_eq!(few("WHERE total > 3 LIMIT 2"), 2);
+        assert_eq!(few("WHERE page = '/nowhere' LIMIT 2"), 0);
     }
     let plan = db.rows("EXPLAIN SELECT total FROM v1 WHERE page = '/p4' AND total > 5");
     assert!(
