@@ -14,7 +14,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::utils::find_window_exprs;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
-use query_lang::ast::{self, SetExpr, Span};
+use query_lang::ast::{self, SetExpr, Span, TableFactor};
 use std::sync::Arc;
 
 impl Binder<'_> {
@@ -31,38 +31,61 @@ impl Binder<'_> {
         refuse(first_order(&query.order_by), "ORDER BY")?;
         refuse(query.limit.as_ref().map(|l| l.span), "LIMIT")?;
         refuse(query.offset.as_ref().map(|l| l.span), "OFFSET")?;
-        let SetExpr::Select(select) = &query.body else {
-            return Err(BindError::not_yet(
-                query.span,
-                "a set operation in a continuous query",
-            ));
+        let select = match &query.body {
+            SetExpr::Select(select) => select,
+            SetExpr::Operation { arms, .. } => {
+                // Invariant: an operation has an arm.
+                let at = arms.first().map_or(query.span, |arm| arm.at.0);
+                return Err(BindError::not_yet(
+                    at,
+                    "a set operation in a continuous query",
+                ));
+            }
+            SetExpr::Nested(_) | SetExpr::Values(_) => {
+                let what = "VALUES or a query in parentheses in a continuous query";
+                return Err(BindError::not_yet(query.span, what));
+            }
         };
-        refuse(select.distinct.as_ref().map(|_| query.span), "DISTINCT")?;
+        let distinct = select.distinct.as_ref().map(|_| select.distinct_at.0);
+        refuse(distinct, "DISTINCT")?;
         refuse(select.qualify.as_ref().map(|q| q.span), "QUALIFY")?;
         refuse(select.latest_on.as_ref().map(|l| l.ts.span), "LATEST ON")?;
         let env = Env::top();
         let mut a = self.analyse(select, &[], query.span, &env)?;
         if a.from.stream.is_none() {
-            let what = match select.from.first() {
-                None => "a query without a stream",
-                Some(t) if !t.joins.is_empty() || select.from.len() > 1 => "a join",
-                Some(_) => "a query over anything but one stream",
+            let (at, what) = match select.from.as_slice() {
+                [] => (query.span, "a query without a stream"),
+                [_, second, ..] => (place(&second.factor), "a join"),
+                [only] => match only.joins.first() {
+                    Some(join) => (join.at.0, "a join"),
+                    None => (place(&only.factor), "a query over anything but one stream"),
+                },
             };
-            return Err(BindError::not_yet(
-                query.span,
-                format!("{what} in a continuous query"),
-            ));
+            refuse(Some(at), what)?;
         }
         let functions = find_window_exprs(a.items.iter().map(|i| &i.expr));
-        refuse(functions.first().map(|_| query.span), "a window function")?;
+        let function = functions.first();
+        refuse(
+            function.map(|f| self.place_of(f).unwrap_or(query.span)),
+            "a window function",
+        )?;
         if a.window.is_some() {
             append_window_columns(&mut a);
         }
+        let closes = |window: bool| match query.emit {
+            Some(ast::Emit::Final) if !window => Err(BindError::new(
+                query.emit_at.0,
+                "EMIT FINAL pushes windows as they close, and the query has none",
+            )
+            .hint(Some("add a WINDOW, or write EMIT CHANGES".to_owned()))),
+            _ => Ok(()),
+        };
         if a.grouped() {
-            return self
-                .continuous_aggregate(a, query.emit)
-                .map(ContinuousQuery::Aggregate);
+            let query = self.continuous_aggregate(a, query.emit)?;
+            closes(query.window.is_windowed())?;
+            return Ok(ContinuousQuery::Aggregate(query));
         }
+        closes(false)?;
         if let Some(window) = &a.window {
             return Err(BindError::new(
                 window.span,
@@ -137,5 +160,15 @@ impl Binder<'_> {
             output: Arc::new(Schema::new(fields)),
             emit,
         })
+    }
+}
+
+/// Where a table of `FROM` stands.
+fn place(factor: &TableFactor) -> Span {
+    match factor {
+        TableFactor::Table { name, .. } | TableFactor::Function { name, .. } => name.span(),
+        TableFactor::Derived { query, .. } => query.span,
+        TableFactor::Windowed { windowed, .. } => windowed.window.span,
+        TableFactor::Nested(table) => place(&table.factor),
     }
 }

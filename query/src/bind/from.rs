@@ -217,10 +217,11 @@ impl Binder<'_> {
 
     fn join(&self, left: From, join: &Join, span: Span, env: &Env<'_>) -> BindResult<From> {
         let right = self.factor(&join.factor, span, env)?;
+        let span = join.at.0;
         refuse_windowed(&left, span)?;
         refuse_windowed(&right, span)?;
-        if join.within.is_some() {
-            return Err(BindError::not_yet(span, "a join WITHIN a time"));
+        if let Some(within) = &join.within {
+            return Err(BindError::not_yet(within.at.0, "a join WITHIN a time"));
         }
         let kind = match join.kind {
             JoinKind::Inner | JoinKind::Cross => JoinType::Inner,

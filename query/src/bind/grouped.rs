@@ -1,6 +1,7 @@
 //! Grouped queries over one stream in their single form, and the queries that are kept up to date.
 
 use super::aggregate::{agg_func, without_null_test};
+use super::bucket::bucket;
 use super::plan::unique_names;
 use super::rebase::Replacements;
 use super::select::{Analysed, bound_column};
@@ -12,7 +13,7 @@ use crate::error::{BindError, BindResult};
 use crate::types::{TIMESTAMP, plain_type};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, ScalarValue};
+use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
@@ -106,10 +107,10 @@ impl Binder<'_> {
             let expr = over.expr(key, span)?;
             if self.continuous
                 && window == WindowSpec::None
-                && let Some(spec) = bucket(&expr, &source.schema.time().name)
+                && let Some((size, offset)) = bucket(&expr, &source.schema.time().name)
             {
                 // A view by time_bucket is a view over tumbling windows: its groups close and leave memory.
-                window = spec;
+                window = WindowSpec::Tumbling { size, offset };
                 replacements.push((key.clone(), column(WINDOW_START)));
                 continue;
             }
@@ -277,33 +278,4 @@ fn unqualified(e: Expr) -> datafusion::error::Result<Expr> {
         })
     })
     .map(|t| t.data)
-}
-
-/// The windows that `date_bin` over the event time is the start of.
-fn bucket(e: &Expr, time: &str) -> Option<WindowSpec> {
-    let Expr::ScalarFunction(f) = e else {
-        return None;
-    };
-    if f.name() != "date_bin" {
-        return None;
-    }
-    let (Some(Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(w)), _)), Some(Expr::Column(c))) =
-        (f.args.first(), f.args.get(1))
-    else {
-        return None;
-    };
-    if w.months != 0 || w.days != 0 || w.nanoseconds <= 0 || c.name != time {
-        return None;
-    }
-    let offset = match f.args.get(2) {
-        None => 0,
-        Some(Expr::Literal(ScalarValue::TimestampNanosecond(Some(origin), _), _)) => {
-            origin.rem_euclid(w.nanoseconds)
-        }
-        Some(_) => return None,
-    };
-    Some(WindowSpec::Tumbling {
-        size: w.nanoseconds,
-        offset,
-    })
 }

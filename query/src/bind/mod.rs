@@ -2,6 +2,7 @@
 //! for grouped queries over one stream, a [`windowed::WindowedAggregate`]. SQL text is never made again.
 
 mod aggregate;
+mod bucket;
 mod continuous;
 mod ddl;
 mod expr;
@@ -23,6 +24,7 @@ mod select;
 mod window;
 pub mod windowed;
 
+pub use bucket::bucket;
 pub use ddl::{NewStream, stream_def};
 pub use functions::Functions;
 pub use literal::{integer_time, timestamp};

@@ -30,7 +30,7 @@ impl Binder<'_> {
                 ast::Emit::Final => "EMIT FINAL",
             };
             return Err(BindError::new(
-                query.span,
+                query.emit_at.0,
                 format!("{word} stands at the end of a whole statement only"),
             ));
         }
@@ -127,9 +127,9 @@ impl Binder<'_> {
                     if a != b {
                         let message =
                             format!("the two sides of a set operation have {a} and {b} columns");
-                        return Err(BindError::new(span, message));
+                        return Err(BindError::new(arm.at.0, message));
                     }
-                    left.plan = df(span, combine(left.plan, right.plan, arm.op, arm.all))?;
+                    left.plan = df(arm.at.0, combine(left.plan, right.plan, arm.op, arm.all))?;
                 }
                 Ok(left)
             }

@@ -218,14 +218,16 @@ impl Binder<'_> {
             .iter()
             .find(|g| !find_aggregate_exprs([*g]).is_empty())
         {
+            let aggregate = find_aggregate_exprs([bad]);
+            let at = aggregate.first().and_then(|e| self.place_of(e));
             return Err(BindError::new(
-                span,
+                at.unwrap_or(span),
                 format!("GROUP BY cannot contain {}", shown(bad)),
             ));
         }
         if let Some(aggregate) = aggregates.iter().find(|a| nested_aggregate(a)) {
             return Err(BindError::new(
-                span,
+                self.place_of(aggregate).unwrap_or(span),
                 format!("{} has an aggregate inside an aggregate", shown(aggregate)),
             ));
         }
@@ -262,9 +264,11 @@ impl Binder<'_> {
                         span: expr.span,
                     });
                 }
-                SelectItem::Wildcard { of, except } => {
-                    self.wildcard(of.as_ref(), except, at, &mut items)?
-                }
+                SelectItem::Wildcard {
+                    of,
+                    except,
+                    at: place,
+                } => self.wildcard(of.as_ref(), except, place.0, at, &mut items)?,
             }
         }
         Ok(items)
@@ -274,13 +278,10 @@ impl Binder<'_> {
         &self,
         of: Option<&ast::ObjectName>,
         except: &[Ident],
+        span: Span,
         at: At<'_>,
         items: &mut Vec<Item>,
     ) -> BindResult<()> {
-        let span = of.map_or_else(
-            || except.first().map_or(Span::default(), |e| e.span),
-            ast::ObjectName::span,
-        );
         let mut dropped = vec![false; except.len()];
         let before = items.len();
         for (qualifier, field) in at.scope.schema.iter() {

@@ -2,8 +2,9 @@
 
 use super::Binder;
 use super::function::is_window_call;
-use super::windowed::WindowSpec;
+use super::windowed::{MAX_SLICES, WindowSpec, slice};
 use crate::error::{BindError, BindResult};
+use chrono_tz::Tz;
 use query_lang::ast::{
     self, ArgValue, ExprKind, FunctionCall, Ident, Interval, Literal, ObjectName, Select, Span,
     WindowClause, WindowKind,
@@ -71,9 +72,6 @@ impl Binder<'_> {
         of_rows: bool,
     ) -> BindResult<Windowing> {
         let span = clause.span;
-        if clause.time_zone.is_some() {
-            return Err(BindError::not_yet(span, "a window aligned to a time zone"));
-        }
         let kind = match &clause.kind {
             WindowKind::Tumbling { size: None, offset } => {
                 self.notice("WINDOW TUMBLING without a size means 1 minute");
@@ -90,7 +88,10 @@ impl Binder<'_> {
             }
             other => other.clone(),
         };
-        let spec = spec(&kind, span)?;
+        let spec = match &clause.time_zone {
+            Some(zone) => zoned(&kind, zone, span)?,
+            None => spec(&kind, span)?,
+        };
         let grace = clause
             .grace
             .map(|g| nanos(g, span))
@@ -211,6 +212,38 @@ fn length(i: Interval, what: &str, span: Span) -> BindResult<i64> {
     }
 }
 
+/// Windows of whole days in a time zone.
+fn zoned(kind: &WindowKind, zone: &str, span: Span) -> BindResult<WindowSpec> {
+    let Ok(zone) = zone.parse::<Tz>() else {
+        return Err(BindError::new(span, format!("'{zone}' is no time zone")));
+    };
+    let WindowKind::Tumbling {
+        size: Some(size),
+        offset,
+    } = kind
+    else {
+        return Err(BindError::not_yet(
+            span,
+            "TIME ZONE with anything but TUMBLING windows",
+        ));
+    };
+    let days = |i: Interval, what: &str| match nanos(i, span)? {
+        n if n % ast::NANOS_PER_DAY == 0 => Ok(n / ast::NANOS_PER_DAY),
+        _ => Err(BindError::new(
+            span,
+            format!("in a time zone, {what} must be a number of days"),
+        )),
+    };
+    length(*size, "a window's size", span)?;
+    let size = days(*size, "a window's size")?;
+    let offset = offset.map_or(Ok(0), |o| days(o, "an OFFSET"))?;
+    Ok(WindowSpec::Zoned {
+        days: size,
+        offset: offset.rem_euclid(size),
+        zone,
+    })
+}
+
 fn spec(kind: &WindowKind, span: Span) -> BindResult<WindowSpec> {
     let shift = |offset: &Option<Interval>, of: i64| -> BindResult<i64> {
         Ok(offset
@@ -232,14 +265,20 @@ fn spec(kind: &WindowKind, span: Span) -> BindResult<WindowSpec> {
             advance,
             offset,
         } => {
-            const MOST: i64 = 10_000;
             let size = length(*size, "a window's size", span)?;
             let advance = length(*advance, "a window's advance", span)?;
-            if size / advance > MOST {
+            if size / advance > MAX_SLICES {
                 return Err(BindError::new(
                     span,
-                    format!("each row would be in more than {MOST} windows"),
+                    format!("each row would be in more than {MAX_SLICES} windows"),
                 ));
+            }
+            if size / slice(size, advance) > MAX_SLICES {
+                let message = format!(
+                    "size and advance have too small a common divisor: a window would be put together of more than \
+                     {MAX_SLICES} slices"
+                );
+                return Err(BindError::new(span, message));
             }
             if advance > size {
                 return Err(BindError::new(
@@ -265,11 +304,11 @@ fn spec(kind: &WindowKind, span: Span) -> BindResult<WindowSpec> {
         WindowKind::Cumulate { step, size, offset } => {
             let step = length(*step, "a window's step", span)?;
             let size = length(*size, "a window's size", span)?;
-            if size % step != 0 || size / step > 10_000 {
-                return Err(BindError::new(
-                    span,
-                    "a window's size must be a multiple of its step, at most 10,000 steps",
-                ));
+            if size % step != 0 || size / step > MAX_SLICES {
+                let message = format!(
+                    "a window's size must be a multiple of its step, at most {MAX_SLICES} steps"
+                );
+                return Err(BindError::new(span, message));
             }
             WindowSpec::Cumulate {
                 step,

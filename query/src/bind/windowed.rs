@@ -10,6 +10,7 @@
 //! Columns are always unqualified and named exactly as in the schema they stand over.
 
 use arrow::datatypes::{DataType, SchemaRef};
+use chrono_tz::Tz;
 use datafusion::common::DFSchemaRef;
 use datafusion::logical_expr::Expr;
 use query_lang::ast::Emit;
@@ -37,7 +38,7 @@ pub struct SourceRef {
     pub arrow: SchemaRef,
 }
 
-/// Windows over event time; all lengths in nanoseconds and above zero, offsets in `[0, size)`.
+/// Windows over event time; lengths, unless days, in nanoseconds, all above zero, offsets in `[0, size)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WindowSpec {
     /// One group per key over all time. Group rows have no window columns.
@@ -72,6 +73,28 @@ pub enum WindowSpec {
         /// Shift from the epoch.
         offset: i64,
     },
+    /// Whole days of a time zone, from midnight to midnight, however long those days are.
+    Zoned {
+        /// How many; above zero.
+        days: i64,
+        /// Days from 1970-01-01 to the first day of some window; in `[0, days)`.
+        offset: i64,
+        /// The zone.
+        zone: Tz,
+    },
+}
+
+/// More slices than this in one window are refused: each read of a window merges them all.
+pub const MAX_SLICES: i64 = 10_000;
+
+/// The longest slice of time that windows of this size and advance are made of whole: their greatest common divisor.
+#[must_use]
+pub fn slice(size: i64, advance: i64) -> i64 {
+    if advance == 0 {
+        size
+    } else {
+        slice(advance, size % advance)
+    }
 }
 
 impl WindowSpec {

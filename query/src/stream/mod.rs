@@ -4,7 +4,7 @@
 //! two can't disagree. It never reads a clock: what it holds is a function of the rows it was given.
 //!
 //! The map: [`block`] is what comes in; [`plan`] compiles a bound query; [`evaluate`] runs its expressions over the
-//! rows that count; [`input`] holds their values; [`window`] maps times to panes and panes to windows; [`keys`] and
+//! rows that count; [`input`] holds their values; [`window`] maps times to panes and panes to windows ([`zoned`]: days of a time zone); [`keys`] and
 //! [`groups`] hand out dense ids; [`grouping`] finds each row's group; [`agg`] holds the accumulators, one slot per group
 //! id; [`operator`] drives them, [`freeze`] drops what is over; [`read`] hands out rows that [`narrow`] finds in the form that [`shape`] gives; [`watermark`] says when windows close.
 
@@ -32,6 +32,7 @@ mod session;
 mod shape;
 pub mod watermark;
 mod window;
+mod zoned;
 
 #[cfg(test)]
 mod tests;

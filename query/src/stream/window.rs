@@ -3,11 +3,8 @@
 //! A pane is a slice of time that windows share; each row belongs to exactly one. Tumbling windows are their own
 //! panes. Sessions and "no window" have no panes of fixed length and are handled apart.
 
-use super::StreamError;
-use crate::bind::windowed::WindowSpec;
-
-/// More panes than this in one window is refused: each read of a window merges them all.
-const MAX_PANES: i64 = 10_000;
+use super::{StreamError, zoned};
+use crate::bind::windowed::{MAX_SLICES, WindowSpec, slice};
 
 /// How rows fall into panes and panes into windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,10 +29,6 @@ impl Window {
     }
 }
 
-fn gcd(a: i64, b: i64) -> i64 {
-    if b == 0 { a } else { gcd(b, a % b) }
-}
-
 /// The greatest `k * step + offset` that is at most `t`, clamped to the range of `i64`.
 pub(crate) fn floor_to(t: i64, step: i64, offset: i64) -> i64 {
     let (t, step, offset) = (i128::from(t), i128::from(step), i128::from(offset));
@@ -57,13 +50,14 @@ impl Windows {
                 size,
                 advance,
                 offset,
-            } => (gcd(size, advance), offset, size),
+            } => (slice(size, advance), offset, size),
             WindowSpec::Cumulate { step, size, offset } => (step, offset, size),
+            WindowSpec::Zoned { days, .. } => (zoned::longest(days), 0, zoned::longest(days)),
         };
         if pane <= 0 || longest <= 0 {
             return bad("window lengths must be above zero");
         }
-        if longest / pane > MAX_PANES {
+        if longest / pane > MAX_SLICES {
             return bad("the window is over 10,000 times as long as its step");
         }
         Ok(Self { spec, pane, offset })
@@ -83,6 +77,9 @@ impl Windows {
     pub fn pane_of(&self, t: i64) -> i64 {
         match self.spec {
             WindowSpec::None => 0,
+            WindowSpec::Zoned { days, offset, zone } => {
+                zoned::window_of(t, days, offset, zone).start
+            }
             _ => floor_to(t, self.pane, self.offset),
         }
     }
@@ -91,6 +88,9 @@ impl Windows {
     pub fn pane_end(&self, start: i64) -> i64 {
         match self.spec {
             WindowSpec::None => i64::MAX,
+            WindowSpec::Zoned { days, offset, zone } => {
+                zoned::window_of(start, days, offset, zone).end
+            }
             // The lowest pane's start may be clamped to i64::MIN: its end is the next aligned instant all the same.
             _ if start == i64::MIN => {
                 let next = i128::from(start) - i128::from(self.offset);

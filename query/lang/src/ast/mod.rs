@@ -31,7 +31,7 @@ pub use query::{
     Cte, Distinct, Emit, LatestOn, NamedWindow, OrderItem, Query, Select, SelectItem, SetArm,
     SetExpr, SetOp, Values,
 };
-pub use span::{Span, line_column};
+pub use span::{Place, Span, line_column};
 pub use statement::{
     ColumnDef, CreateStream, CreateView, DropKind, Insert, InsertSource, ShowKind, SqlOption,
     Statement, StatementKind,

@@ -1,6 +1,6 @@
 //! Queries.
 
-use super::{Expr, Ident, ObjectName, Span, TableAlias, TableRef, WindowClause, WindowSpec};
+use super::{Expr, Ident, ObjectName, Place, Span, TableAlias, TableRef, WindowClause, WindowSpec};
 
 /// `[WITH ctes] body [ORDER BY ..] [LIMIT ..] [OFFSET ..] [EMIT ..]`
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Query {
     pub offset: Option<Expr>,
     /// Whether the query runs on, and what it emits.
     pub emit: Option<Emit>,
+    /// Where `EMIT` stands.
+    pub emit_at: Place,
     /// Where it stands, without any parentheses around it.
     pub span: Span,
 }
@@ -82,6 +84,8 @@ pub struct SetArm {
     pub all: bool,
     /// Its right side.
     pub operand: SetExpr,
+    /// Where the operator stands.
+    pub at: Place,
 }
 
 /// Set operators.
@@ -107,6 +111,8 @@ pub struct Values {
 pub struct Select {
     /// `DISTINCT`, `DISTINCT ON (..)`
     pub distinct: Option<Distinct>,
+    /// Where that stands.
+    pub distinct_at: Place,
     /// What to compute; never empty.
     pub items: Vec<SelectItem>,
     /// The tables, joined crosswise when there are several.
@@ -152,6 +158,8 @@ pub enum SelectItem {
         of: Option<ObjectName>,
         /// The columns left out.
         except: Vec<Ident>,
+        /// Where it stands.
+        at: Place,
     },
 }
 

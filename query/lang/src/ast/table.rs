@@ -1,6 +1,6 @@
 //! What stands in `FROM`.
 
-use super::{Expr, FunctionArg, Ident, Interval, ObjectName, Query, WindowClause};
+use super::{Expr, FunctionArg, Ident, Interval, ObjectName, Place, Query, WindowClause};
 
 /// A table and what is joined to it, from left to right. Flat: however many joins there are, the
 /// tree is no deeper.
@@ -85,6 +85,8 @@ pub struct Join {
     pub within: Option<JoinWithin>,
     /// Which rows match.
     pub constraint: JoinConstraint,
+    /// Where its words stand.
+    pub at: Place,
 }
 
 /// Which rows a join keeps.
@@ -136,4 +138,6 @@ pub struct JoinWithin {
     pub after: Interval,
     /// How long rows are waited for after that.
     pub grace: Option<Interval>,
+    /// Where it stands.
+    pub at: Place,
 }

@@ -9,7 +9,7 @@ use super::clauses::{name_list, order_by};
 use super::expr::expr;
 use super::input::{PResult, Tokens};
 use super::select::select;
-use crate::ast::{Cte, Emit, Query, SetArm, SetExpr, SetOp, TableAlias, Values};
+use crate::ast::{Cte, Emit, Place, Query, SetArm, SetExpr, SetOp, TableAlias, Values};
 use crate::error::SyntaxErrorKind;
 use crate::token::Symbol;
 
@@ -69,6 +69,7 @@ pub(crate) fn query_rest<'a>(
         limit: None,
         offset: None,
         emit: None,
+        emit_at: Place::default(),
         span: start.span(),
     };
     let i = tail(i, &mut query)?;
@@ -96,6 +97,7 @@ fn tail<'a>(
             query.offset = Some(offset);
             i = rest;
         } else if query.emit.is_none() && i.is_word(0, "EMIT") {
+            query.emit_at = Place(i.span());
             (i, query.emit) = emit(i.advance())?;
         } else {
             for (given, clause) in [
@@ -184,7 +186,13 @@ fn set_rest(i: Tokens<'_>, first: SetExpr) -> PResult<'_, SetExpr> {
         let (rest, all) = quantifier(i.advance());
         let (rest, operand) = set_operand(rest)?;
         let (rest, operand) = intersect_rest(rest, operand)?;
-        arms.push(SetArm { op, all, operand });
+        let at = Place(i.span());
+        arms.push(SetArm {
+            op,
+            all,
+            operand,
+            at,
+        });
         i = rest;
     }
     Ok((i, operation(first, arms)))
@@ -200,6 +208,7 @@ fn intersect_rest(mut i: Tokens<'_>, first: SetExpr) -> PResult<'_, SetExpr> {
             op: SetOp::Intersect,
             all,
             operand,
+            at: Place(i.span()),
         });
         i = rest;
     }

@@ -11,18 +11,20 @@ use super::input::{PResult, Stop, Tokens};
 use super::query::at_query;
 use super::table::table_ref;
 use super::window::{at_event_window, event_window};
-use crate::ast::{Distinct, Ident, LatestOn, NamedWindow, Select, SelectItem};
+use crate::ast::{Distinct, Ident, LatestOn, NamedWindow, ObjectName, Place, Select, SelectItem};
 use crate::keyword::can_be_bare_alias;
 use crate::token::{Symbol, TokenKind};
 
 /// `SELECT ..` up to and without `ORDER BY`
 pub(crate) fn select(i: Tokens<'_>) -> PResult<'_, Select> {
     let (i, _) = kw("SELECT")(i)?;
+    let distinct_at = Place(i.span());
     let (i, distinct) = distinct(i)?;
     let (i, items) = comma_list(item).parse(i)?;
     let (i, from) = opt(preceded(kw("FROM"), comma_list(table_ref))).parse(i)?;
     let mut select = Select {
         distinct,
+        distinct_at,
         items,
         from: from.unwrap_or_default(),
         latest_on: None,
@@ -68,12 +70,13 @@ fn distinct(i: Tokens<'_>) -> PResult<'_, Option<Distinct>> {
 
 /// `*`, `t.*`, `expr [[AS] alias]`
 fn item(i: Tokens<'_>) -> PResult<'_, SelectItem> {
+    let at = Place(i.span());
     if i.is_symbol(0, Symbol::Star) {
-        return wildcard(i.advance(), None);
+        return wildcard(i.advance(), None, at);
     }
     if at_qualified_wildcard(i) {
         let (i, of) = object_name(i, "a table")?;
-        return wildcard(i.advance().advance(), Some(of));
+        return wildcard(i.advance().advance(), Some(of), at);
     }
     let (i, expr) = expr(i)?;
     let (i, alias) = alias(i)?;
@@ -111,7 +114,7 @@ fn at_qualified_wildcard(i: Tokens<'_>) -> bool {
 }
 
 /// What may stand behind a star: `EXCEPT (a, b)`. `EXCEPT (SELECT ..)` is something else.
-fn wildcard(i: Tokens<'_>, of: Option<crate::ast::ObjectName>) -> PResult<'_, SelectItem> {
+fn wildcard(i: Tokens<'_>, of: Option<ObjectName>, at: Place) -> PResult<'_, SelectItem> {
     let listed = i.is_any_word(0, &["EXCEPT", "EXCLUDE"])
         && i.is_symbol(1, Symbol::LeftParen)
         && !at_query(i.advance().advance())
@@ -121,7 +124,7 @@ fn wildcard(i: Tokens<'_>, of: Option<crate::ast::ObjectName>) -> PResult<'_, Se
     } else {
         (i, Vec::new())
     };
-    Ok((i, SelectItem::Wildcard { of, except }))
+    Ok((i, SelectItem::Wildcard { of, except, at }))
 }
 
 /// `LATEST ON` and a window over event time stand anywhere behind `FROM`, each at most once.

@@ -11,7 +11,8 @@ use super::interval::not_negative;
 use super::query::{at_query, query, query_goes_on, query_rest, subquery};
 use super::window::{at_windowed_table, refuse_pattern, windowed_table};
 use crate::ast::{
-    Join, JoinConstraint, JoinKind, JoinWithin, Query, SetExpr, TableAlias, TableFactor, TableRef,
+    Join, JoinConstraint, JoinKind, JoinWithin, Place, Query, SetExpr, TableAlias, TableFactor,
+    TableRef,
 };
 use crate::keyword::can_be_bare_alias;
 use crate::token::{Symbol, TokenKind};
@@ -26,7 +27,7 @@ pub(crate) fn table_ref(i: Tokens<'_>) -> PResult<'_, TableRef> {
 fn joins(mut i: Tokens<'_>, factor: TableFactor) -> PResult<'_, TableRef> {
     let mut joins = Vec::new();
     while let Some((rest, natural, kind)) = join_kind(i)? {
-        let (rest, join) = join(rest, natural, kind)?;
+        let (rest, join) = join(rest, natural, kind, Place(i.span()))?;
         joins.push(join);
         i = rest;
     }
@@ -235,7 +236,7 @@ fn join_kind(i: Tokens<'_>) -> Result<Option<(Tokens<'_>, bool, JoinKind)>, nom:
 }
 
 /// The right side of a join and how it matches.
-fn join(i: Tokens<'_>, natural: bool, kind: JoinKind) -> PResult<'_, Join> {
+fn join(i: Tokens<'_>, natural: bool, kind: JoinKind, at: Place) -> PResult<'_, Join> {
     let (i, factor) = factor(i)?;
     let (i, early) = opt(within_clause).parse(i)?;
     let (i, constraint) = constraint(i, natural, kind)?;
@@ -251,6 +252,7 @@ fn join(i: Tokens<'_>, natural: bool, kind: JoinKind) -> PResult<'_, Join> {
             factor,
             within: early.or(late),
             constraint,
+            at,
         },
     ))
 }
@@ -279,6 +281,7 @@ fn constraint(i: Tokens<'_>, natural: bool, kind: JoinKind) -> PResult<'_, JoinC
 
 /// `WITHIN 5 MINUTES`, `WITHIN (1 MINUTE, 5 MINUTES)`, `.. GRACE PERIOD 1 HOUR`
 fn within_clause(i: Tokens<'_>) -> PResult<'_, JoinWithin> {
+    let at = Place(i.span());
     let (i, _) = kw("WITHIN")(i)?;
     let length = not_negative("the distance of a join");
     let (i, before, after) = if i.is_symbol(0, Symbol::LeftParen) {
@@ -304,6 +307,7 @@ fn within_clause(i: Tokens<'_>) -> PResult<'_, JoinWithin> {
             before,
             after,
             grace,
+            at,
         },
     ))
 }

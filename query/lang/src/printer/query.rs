@@ -99,7 +99,7 @@ impl Display for SelectItem {
                 write!(f, "{expr}")?;
                 clause(f, " AS ", alias)
             }
-            SelectItem::Wildcard { of, except } => {
+            SelectItem::Wildcard { of, except, .. } => {
                 if let Some(of) = of {
                     write!(f, "{of}.")?;
                 }

@@ -99,6 +99,7 @@ impl Display for JoinWithin {
             before,
             after,
             grace,
+            at: _,
         } = self;
         if before == after {
             write!(f, "WITHIN INTERVAL '{before}'")?;

@@ -229,15 +229,19 @@ impl DenseLeaf {
         Ok(match state {
             State::Rows => counts(&states.rows),
             State::Count(n) => counts(n),
-            State::Ints(s) if kind == Kind::AvgInt => {
-                floats(&|c| (s[c].count > 0).then(|| s[c].sum as f64 / s[c].count as f64))
-            }
+            State::Ints(s) if kind == Kind::AvgInt => floats(&|c| {
+                let (sum, count) = s.get(c);
+                (count > 0).then(|| sum as f64 / count as f64)
+            }),
             State::Ints(s) => {
-                let sum = |c: &usize| match i64::try_from(s[*c].sum) {
-                    Ok(sum) => Ok((s[*c].count > 0).then_some(sum)),
-                    Err(_) => Err(DataFusionError::Execution(
-                        "a SUM does not fit a BIGINT".to_owned(),
-                    )),
+                let sum = |c: &usize| {
+                    let (sum, count) = s.get(*c);
+                    match i64::try_from(sum) {
+                        Ok(sum) => Ok((count > 0).then_some(sum)),
+                        Err(_) => Err(DataFusionError::Execution(
+                            "a SUM does not fit a BIGINT".to_owned(),
+                        )),
+                    }
                 };
                 Arc::new(shown.iter().map(sum).collect::<Result<Int64Array>>()?)
             }

@@ -1,8 +1,8 @@
 //! Which grouped queries dense ids can answer.
 
+use crate::bind::bucket;
 use crate::bind::windowed::{AggFunc, WindowSpec, WindowedAggregate};
 use crate::history::pushdown::push;
-use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use tsdb::types::{ColumnId, DataType, Role};
 use tsdb::{Stream, ZoneOp, ZoneValue};
@@ -61,7 +61,10 @@ pub(super) fn shape(query: &WindowedAggregate, stream: &Stream) -> Option<Shape>
         keys.push(match find(&key.expr) {
             Some(d) if d.role == Role::Tag => Key::Tag(d.id),
             Some(_) => return None,
-            None => bucket(&key.expr, &query.source.schema.time().name)?,
+            None => {
+                let (width, origin) = bucket(&key.expr, &query.source.schema.time().name)?;
+                Key::Bucket { width, origin }
+            }
         });
     }
     if keys
@@ -134,47 +137,4 @@ pub(super) fn shape(query: &WindowedAggregate, stream: &Stream) -> Option<Shape>
         columns,
         residual,
     })
-}
-
-/// `date_bin(width, time [, origin])` and `date_trunc(unit, time)` with units of fixed length.
-fn bucket(e: &Expr, time: &str) -> Option<Key> {
-    const SECOND: i64 = 1_000_000_000;
-    const MONDAY: i64 = 4 * 86_400 * SECOND;
-    let Expr::ScalarFunction(f) = e else {
-        return None;
-    };
-    if !matches!(f.args.get(1), Some(Expr::Column(c)) if c.name == time) {
-        return None;
-    }
-    let Some(Expr::Literal(first, _)) = f.args.first() else {
-        return None;
-    };
-    match (f.name(), first) {
-        ("date_bin", ScalarValue::IntervalMonthDayNano(Some(w))) if w.months == 0 => {
-            let width = i64::from(w.days)
-                .checked_mul(86_400 * SECOND)?
-                .checked_add(w.nanoseconds)?;
-            let origin = match f.args.get(2) {
-                None => 0,
-                Some(Expr::Literal(ScalarValue::TimestampNanosecond(Some(t), _), _)) => *t,
-                Some(_) => return None,
-            };
-            (width > 0).then_some(Key::Bucket {
-                width,
-                origin: origin.rem_euclid(width),
-            })
-        }
-        ("date_trunc", ScalarValue::Utf8(Some(unit))) if f.args.len() == 2 => {
-            let (width, origin) = match unit.to_ascii_lowercase().as_str() {
-                "second" => (SECOND, 0),
-                "minute" => (60 * SECOND, 0),
-                "hour" => (3_600 * SECOND, 0),
-                "day" => (86_400 * SECOND, 0),
-                "week" => (7 * 86_400 * SECOND, MONDAY),
-                _ => return None,
-            };
-            Some(Key::Bucket { width, origin })
-        }
-        _ => None,
-    }
 }

@@ -1,7 +1,8 @@
 //! The states of all groups, one slot each, fed column by column.
 
 use super::shape::{Kind, Shape};
-use crate::stream::agg::{Extreme, FloatSum, IntSum, float_order};
+use crate::stream::agg::{Extreme, FloatSum, float_order};
+use hashbrown::HashMap;
 use tsdb::{ScanBatch, Vector, VectorValues, ZoneOp, ZoneValue};
 
 /// The states of all cells for one thread.
@@ -10,14 +11,66 @@ pub(super) struct States {
     pub aggs: Vec<State>,
 }
 
-/// One aggregate's states, in the words of the operator that keeps views, so that the two agree.
+/// One aggregate's states, which say what those of the operator that keeps views say.
 pub(super) enum State {
     Rows,
     Count(Vec<u64>),
-    Ints(Vec<IntSum>),
+    Ints(IntSums),
     Floats(Vec<FloatSum>),
     /// Floats by [`float_order`].
     Extremes(Vec<Extreme>),
+}
+
+/// Exact sums of integers, half as wide as they may become: what does not fit is put aside.
+#[derive(Default)]
+pub(super) struct IntSums {
+    narrow: Vec<IntSum>,
+    aside: HashMap<u32, i128, ahash::RandomState>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct IntSum {
+    sum: i64,
+    count: u64,
+}
+
+impl IntSums {
+    fn new(cells: usize) -> Self {
+        Self {
+            narrow: vec![IntSum::default(); cells],
+            aside: HashMap::default(),
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, cell: u32, v: i64, count: u64) {
+        let s = &mut self.narrow[cell as usize];
+        s.count += count;
+        match s.sum.checked_add(v) {
+            Some(sum) => s.sum = sum,
+            None => {
+                *self.aside.entry(cell).or_default() += i128::from(s.sum);
+                s.sum = v;
+            }
+        }
+    }
+
+    fn merge(&mut self, other: &IntSums) {
+        for (cell, s) in (0u32..).zip(&other.narrow) {
+            self.add(cell, s.sum, s.count);
+        }
+        for (cell, sum) in &other.aside {
+            *self.aside.entry(*cell).or_default() += sum;
+        }
+    }
+
+    /// The sum of a cell and how many values it is of.
+    pub fn get(&self, cell: usize) -> (i128, u64) {
+        let s = self.narrow[cell];
+        // Cells are found by 32-bit numbers.
+        let aside = self.aside.get(&(cell as u32)).copied().unwrap_or(0);
+        (aside + i128::from(s.sum), s.count)
+    }
 }
 
 impl States {
@@ -28,7 +81,7 @@ impl States {
             .map(|a| match a.kind {
                 Kind::Rows => State::Rows,
                 Kind::Count => State::Count(vec![0; cells]),
-                Kind::SumInt | Kind::AvgInt => State::Ints(vec![IntSum::default(); cells]),
+                Kind::SumInt | Kind::AvgInt => State::Ints(IntSums::new(cells)),
                 Kind::SumFloat | Kind::AvgFloat => State::Floats(vec![FloatSum::default(); cells]),
                 Kind::MinInt | Kind::MaxInt | Kind::MinFloat | Kind::MaxFloat => {
                     State::Extremes(vec![Extreme::default(); cells])
@@ -68,7 +121,11 @@ impl States {
                     }
                 }
                 (State::Ints(s), VectorValues::Int(v)) => {
-                    feed(located, v, s, ok, |s, x| s.add(i128::from(x)));
+                    for (i, (c, x)) in located.iter().zip(v).enumerate() {
+                        if ok(i) {
+                            s.add(*c, *x, 1);
+                        }
+                    }
                 }
                 (State::Floats(s), VectorValues::Float(v)) => {
                     feed(located, v, s, ok, FloatSum::add);
@@ -95,9 +152,7 @@ impl States {
                 (State::Count(a), State::Count(b)) => {
                     a.iter_mut().zip(b).for_each(|(a, b)| *a += b)
                 }
-                (State::Ints(a), State::Ints(b)) => {
-                    a.iter_mut().zip(b).for_each(|(a, b)| a.merge(b))
-                }
+                (State::Ints(a), State::Ints(b)) => a.merge(b),
                 (State::Floats(a), State::Floats(b)) => {
                     a.iter_mut().zip(b).for_each(|(a, b)| a.merge(b))
                 }

@@ -17,7 +17,7 @@ pub(crate) use accumulator::{Accumulator, Argument};
 pub use heavy::LIST_CAP;
 pub(crate) use heavy::percentile;
 pub use number::FloatSum;
-pub(crate) use number::{Extreme, IntSum, float_from_order, float_order};
+pub(crate) use number::{Extreme, float_from_order, float_order};
 pub(crate) use order::SeriesOrder;
 pub use sketch::Sketch;
 pub(crate) use value::{Value, build_array};

@@ -85,7 +85,7 @@ fn windows(window: WindowSpec, t: i64) -> Vec<Option<(i64, i64)>> {
             .filter(|(s, e)| holds(*s, *e))
             .map(Some)
             .collect(),
-        WindowSpec::Session { .. } => unreachable!(),
+        WindowSpec::Session { .. } | WindowSpec::Zoned { .. } => unreachable!(),
     }
 }
 

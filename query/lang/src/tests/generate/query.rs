@@ -19,6 +19,7 @@ pub(in crate::tests) fn plain_query(body: SetExpr) -> Query {
         limit: None,
         offset: None,
         emit: None,
+        emit_at: Place::default(),
         span: Span::default(),
     }
 }
@@ -26,6 +27,7 @@ pub(in crate::tests) fn plain_query(body: SetExpr) -> Query {
 pub(in crate::tests) fn plain_select(items: Vec<SelectItem>, from: Vec<TableRef>) -> Select {
     Select {
         distinct: None,
+        distinct_at: Place::default(),
         items,
         from,
         latest_on: None,
@@ -58,7 +60,7 @@ pub(in crate::tests) fn tiny_query(
 pub(in crate::tests) fn item() -> impl Strategy<Value = SelectItem> {
     prop_oneof![
         4 => (expr(), of(ident())).prop_map(|(expr, alias)| SelectItem::Expr { expr, alias }),
-        1 => (of(name(2)), vec(ident(), 0..2)).prop_map(|(of, except)| SelectItem::Wildcard { of, except }),
+        1 => (of(name(2)), vec(ident(), 0..2)).prop_map(|(of, except)| SelectItem::Wildcard { of, except, at: Place::default() }),
     ]
 }
 
@@ -129,15 +131,19 @@ pub(in crate::tests) fn body() -> impl Strategy<Value = SetExpr> {
             op: SetOp::Intersect,
             all,
             operand,
+            at: Place::default(),
         });
         operation(first, arms.collect())
     });
     let op = select(vec![SetOp::Union, SetOp::Except]);
     let intersect = intersect.boxed();
     (intersect.clone(), vec((op, any::<bool>(), intersect), 0..2)).prop_map(|(first, arms)| {
-        let arms = arms
-            .into_iter()
-            .map(|(op, all, operand)| SetArm { op, all, operand });
+        let arms = arms.into_iter().map(|(op, all, operand)| SetArm {
+            op,
+            all,
+            operand,
+            at: Place::default(),
+        });
         operation(first, arms.collect())
     })
 }

@@ -124,6 +124,7 @@ pub(in crate::tests) fn join(
             before,
             after: if same { before } else { after },
             grace,
+            at: Place::default(),
         },
     );
     let constraint = prop_oneof![
@@ -144,6 +145,7 @@ pub(in crate::tests) fn join(
             factor,
             within,
             constraint,
+            at: Place::default(),
         }
     })
 }
