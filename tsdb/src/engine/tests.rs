@@ -281,10 +281,9 @@ fn a_second_engine_on_one_directory_is_refused_and_harms_nothing() {
             "{error}"
         );
         engine.commit(rows(&stream, 100..200, false)).unwrap();
-        // Closed is not yet let go: a follower may still use the disk.
+        // Closing gives the directory up, whoever still holds the engine.
         engine.close();
-        assert!(Engine::open(&config).is_err());
-        drop((engine, stream));
+        let (_closed, _held) = (engine, stream);
         let engine = Engine::open(&config).unwrap();
         let stream = engine.catalog().stream("default", "s").unwrap();
         assert_eq!(values(&engine.snapshot(), &stream), up_to(200));
