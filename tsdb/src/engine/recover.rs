@@ -120,7 +120,7 @@ impl Parts {
             for rows in &meta.streams {
                 if let Some(stream) = shared.catalog.stream_by_id(rows.stream) {
                     // What lies ahead of now can't be told from what lay ahead of its commit: now it is a bound.
-                    stream.note_rows(rows.max_time, shared.clock.wall_ns(), |bound| Some(bound));
+                    stream.note_rows(rows.max_time, shared.clock.wall_ns(), Some);
                 }
             }
             let segment = flush::open_segment(&shared, meta);

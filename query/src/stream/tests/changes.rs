@@ -342,7 +342,7 @@ fn a_row_that_awaits_a_repair_is_told_when_it_is_right() {
     operator.freeze(100);
     operator.track(true, true, 0);
     let late = event(3, "c");
-    feed(&mut operator, &[late.clone()]);
+    feed(&mut operator, std::slice::from_ref(&late));
     events.push(late);
     feed(&mut operator, &[event(21, "x")]);
     let changes = operator.take_changes().unwrap();

@@ -205,7 +205,7 @@ fn a_view_that_is_behind_says_so_with_the_commit_of_its_rows() {
         seen = n;
     }
     assert!(behind > 0, "it has never been behind");
-    db.wait_for(|db| read(db, "SELECT n FROM n").unwrap().2 == false);
+    db.wait_for(|db| !read(db, "SELECT n FROM n").unwrap().2);
     assert_eq!(db.rows("SELECT n FROM n"), ["200"]);
     db.close();
 }
