@@ -21,7 +21,7 @@ mod token;
 mod tests;
 
 pub use error::{SyntaxError, SyntaxErrorKind};
-pub use grammar::{parse_expr, parse_statements};
+pub use grammar::{parse_each, parse_expr, parse_statements};
 pub use interval_text::IntervalError;
 pub use keyword::{RESERVED, is_reserved};
 pub use token::MAX_SQL_BYTES;

@@ -239,4 +239,20 @@ impl ContinuousQuery {
             ContinuousQuery::Rows(q) => &q.output,
         }
     }
+
+    /// The same with its first output columns named so.
+    #[must_use]
+    pub fn renamed(mut self, names: &[String]) -> Self {
+        let (projection, output) = match &mut self {
+            ContinuousQuery::Aggregate(q) => (&mut q.projection, &mut q.output),
+            ContinuousQuery::Rows(q) => (&mut q.projection, &mut q.output),
+        };
+        let mut fields: Vec<_> = output.fields().iter().cloned().collect();
+        for ((name, field), (_, shown)) in names.iter().zip(&mut fields).zip(projection) {
+            *field = Arc::new(field.as_ref().clone().with_name(name));
+            shown.clone_from(name);
+        }
+        *output = Arc::new(arrow::datatypes::Schema::new(fields));
+        self
+    }
 }

@@ -3,8 +3,12 @@
 use super::sources::{EngineSources, Named};
 use super::{Output, QueryEngine, Session, ViewInfo};
 use crate::bind::stream_def;
-use crate::error::{BindError, QueryError};
-use query_lang::ast::{CreateStream, CreateView, DropKind, ObjectName, Statement, StatementKind};
+use crate::bind::windowed::ContinuousQuery;
+use crate::error::{BindError, BindResult, QueryError};
+use query_lang::ast::{
+    CreateStream, CreateView, DropKind, Ident, ObjectName, Statement, StatementKind,
+};
+use std::collections::HashSet;
 use std::sync::Arc;
 use tsdb::{Error, Lsn, Request};
 
@@ -100,15 +104,7 @@ impl QueryEngine {
             );
         };
         if let Some(option) = create.options.first() {
-            let message = format!("there is no view option \"{}\"", option.name);
-            return Err(BindError::new(option.name_span, message).locate(sql));
-        }
-        if let Some(column) = create.columns.first() {
-            return Err(BindError::not_yet(
-                column.span,
-                "a column list of a view (use AS in its SELECT)",
-            )
-            .locate(sql));
+            return Err(BindError::not_yet(option.name_span, "an option of a view").locate(sql));
         }
         let (db, name) = self.place(session, sql, &create.name)?;
         if self.engine().catalog().stream(&db, &name).is_some() {
@@ -119,13 +115,16 @@ impl QueryEngine {
             return Ok(self.done("nothing to do", self.engine().published(), vec![notice]));
         }
         let (query, notices) = self.bind_continuous(session, sql, &create.query)?;
+        let columns = column_names(&create.columns, &query).map_err(|e| e.locate(sql))?;
         let text = create.query.to_string();
         let job = {
             let (name, replace) = (name.clone(), create.or_replace);
             async move {
-                tokio::task::spawn_blocking(move || views.create(&db, &name, query, &text, replace))
-                    .await
-                    .map_err(|e| QueryError::Internal(format!("create a view: {e}")))?
+                tokio::task::spawn_blocking(move || {
+                    views.create(&db, &name, query, &text, &columns, replace)
+                })
+                .await
+                .map_err(|e| QueryError::Internal(format!("create a view: {e}")))?
             }
         };
         // A view over much history takes its time; the limit of queries is not meant for it.
@@ -203,6 +202,24 @@ impl QueryEngine {
         let lsn = self.log().await?;
         Ok(self.done(message, lsn, Vec::new()))
     }
+}
+
+/// The names that a view gives its first columns.
+fn column_names(list: &[Ident], query: &ContinuousQuery) -> BindResult<Vec<String>> {
+    let fields = query.output().fields();
+    if let Some(more) = list.get(fields.len()) {
+        let message = format!("{} column names for {} columns", list.len(), fields.len());
+        return Err(BindError::new(more.span, message));
+    }
+    let others = fields.iter().skip(list.len()).map(|f| f.name().as_str());
+    let mut seen: HashSet<&str> = others.collect();
+    for name in list {
+        if !seen.insert(&name.value) {
+            let message = format!("there are two columns \"{}\"", name.value);
+            return Err(BindError::new(name.span, message));
+        }
+    }
+    Ok(list.iter().map(|n| n.value.clone()).collect())
 }
 
 /// The engine's error as a statement's.

@@ -110,13 +110,13 @@ impl QueryEngine {
     /// last one's rows are kept.
     ///
     /// # Errors
-    /// The index of the statement that failed (0 when the text does not parse), and why. Those before it stay done.
+    /// The index of the statement that failed, or that is none, and why. Those before it stay done.
     pub async fn execute(
         self: &Arc<Self>,
         session: &Session,
         sql: &str,
     ) -> Result<Vec<Output>, (usize, QueryError)> {
-        let statements = query_lang::parse_statements(sql).map_err(|e| (0, QueryError::from(e)))?;
+        let (statements, wrong) = query_lang::parse_each(sql);
         let mut session = session.clone();
         let mut outputs = Vec::with_capacity(statements.len());
         for (i, statement) in statements.iter().enumerate() {
@@ -135,7 +135,10 @@ impl QueryEngine {
             }
             outputs.push(output);
         }
-        Ok(outputs)
+        match wrong {
+            Some(e) => Err((statements.len(), QueryError::from(e))),
+            None => Ok(outputs),
+        }
     }
 
     /// Runs one statement of `sql`.

@@ -88,7 +88,8 @@ pub trait Views: Send + Sync {
     /// The view of exactly that name.
     fn get(&self, db: &str, name: &str) -> Option<ViewInfo>;
 
-    /// Creates a view over what is there and what is to come. Blocks until it has caught up.
+    /// Creates a view over what is there and what is to come; `columns` are names for the first of the query's columns.
+    /// Blocks until it has caught up.
     ///
     /// # Errors
     /// [`QueryError::Conflict`] when there is one of that name and it is not to be replaced.
@@ -98,6 +99,7 @@ pub trait Views: Send + Sync {
         name: &str,
         query: ContinuousQuery,
         sql: &str,
+        columns: &[String],
         replace: bool,
     ) -> Result<(), QueryError>;
 

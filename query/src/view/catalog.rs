@@ -36,13 +36,18 @@ impl Views for ViewRuntime {
         name: &str,
         query: ContinuousQuery,
         sql: &str,
+        columns: &[String],
         replace: bool,
     ) -> Result<(), QueryError> {
         let exists = || QueryError::Conflict(format!("view \"{name}\" exists already"));
         if self.get(db, name).is_some() && !replace {
             return Err(exists());
         }
-        let definition = Definition::new(self.new_epoch(), sql, &query);
+        let definition = Definition {
+            names: columns.to_vec(),
+            ..Definition::new(self.new_epoch(), sql, &query)
+        };
+        let query = query.renamed(columns);
         let (ready, caught_up) = mpsc::channel();
         let view = self.start(Launch {
             db,

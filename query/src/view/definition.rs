@@ -1,12 +1,13 @@
 //! The durable form of a view's definition, in the catalog.
 //!
 //! `version u8, epoch u64, query length u32, query, database length u32, database, stream u32, column count u32`, then
-//! per column `name length u32, name, type length u32, type`. All little-endian, text UTF-8.
+//! per column `name length u32, name, type length u32, type`, then `name count u32` and per name `length u32, name`. All
+//! little-endian, text UTF-8.
 
 use crate::bind::windowed::ContinuousQuery;
 use tsdb::types::StreamId;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// What is kept of a view: its text, the stream that this meant, and the columns it had, so that a name and `SELECT *`
 /// mean the same for good.
@@ -19,8 +20,10 @@ pub(super) struct Definition {
     pub db: String,
     /// The stream it reads.
     pub stream: StreamId,
-    /// Names and types of the output.
+    /// Names and types of the query's output.
     pub columns: Vec<(String, String)>,
+    /// What the view calls the first of them.
+    pub names: Vec<String>,
 }
 
 impl Definition {
@@ -37,6 +40,7 @@ impl Definition {
             db: query.source().db.clone(),
             stream: query.source().id,
             columns,
+            names: Vec::new(),
         }
     }
 
@@ -54,6 +58,10 @@ impl Definition {
         for (name, data_type) in &self.columns {
             text(&mut out, name);
             text(&mut out, data_type);
+        }
+        out.extend_from_slice(&(self.names.len() as u32).to_le_bytes());
+        for name in &self.names {
+            text(&mut out, name);
         }
         out
     }
@@ -83,17 +91,20 @@ impl Definition {
         let columns = (0..n)
             .map(|_| Some((text(b)?, text(b)?)))
             .collect::<Option<Vec<_>>>()?;
+        let n = number(b)?;
+        let names = (0..n).map(|_| text(b)).collect::<Option<Vec<_>>>()?;
         b.is_empty().then_some(Self {
             epoch,
             sql,
             db,
             stream,
             columns,
+            names,
         })
     }
 
-    /// Leaves out columns that `SELECT *` would have now and had not when the view was made. `None` when the query
-    /// no longer yields the columns it did.
+    /// Leaves out columns that `SELECT *` would have now and had not when the view was made, and names the others as the
+    /// view does. `None` when the query no longer yields the columns it did.
     pub fn freeze(&self, mut query: ContinuousQuery) -> Option<ContinuousQuery> {
         if let ContinuousQuery::Rows(rows) = &mut query {
             let keep: Vec<usize> = (0..rows.projection.len())
@@ -109,7 +120,7 @@ impl Definition {
             rows.output = rows.output.project(&keep).ok()?.into();
         }
         let now = Definition::new(self.epoch, &self.sql, &query);
-        (now.columns == self.columns).then_some(query)
+        (now.columns == self.columns).then(|| query.renamed(&self.names))
     }
 
     /// Says whether saved state belongs to this definition (FNV-1a, 64 bits).

@@ -24,29 +24,40 @@ use crate::ast::{Expr, Statement};
 use crate::error::{SyntaxError, SyntaxErrorKind, nearest, one_of};
 use crate::keyword::is_reserved;
 use crate::token::{MAX_SQL_BYTES, Symbol, TokenKind, tokenize};
+use std::cell::RefCell;
 
 /// Parses statements separated by semicolons; empty ones are left out.
 ///
 /// # Errors
 /// The first thing that is wrong, with its position.
 pub fn parse_statements(sql: &str) -> Result<Vec<Statement>, SyntaxError> {
-    parse(sql, |mut i| {
-        let mut statements = Vec::new();
+    match parse_each(sql) {
+        (statements, None) => Ok(statements),
+        (_, Some(error)) => Err(error),
+    }
+}
+
+/// As [`parse_statements`], and when something is wrong, the statements before the one with the error too.
+#[must_use]
+pub fn parse_each(sql: &str) -> (Vec<Statement>, Option<SyntaxError>) {
+    let statements = RefCell::new(Vec::new());
+    let result = parse(sql, |mut i| {
         loop {
             while i.is_symbol(0, Symbol::Semicolon) {
                 i = i.advance();
             }
             if i.kind() == TokenKind::End {
-                return Ok((i, statements));
+                return Ok((i, ()));
             }
             let (rest, statement) = statement::statement(i)?;
-            statements.push(statement);
             i = rest;
             if !i.is_symbol(0, Symbol::Semicolon) && i.kind() != TokenKind::End {
                 return i.expected("`;`");
             }
+            statements.borrow_mut().push(statement);
         }
-    })
+    });
+    (statements.into_inner(), result.err())
 }
 
 /// Parses one expression that is the whole text.

@@ -14,8 +14,13 @@ fn a_view_reads_the_same_stream_after_a_restart_whatever_database_it_lies_in() {
     db.run("INSERT INTO other.s VALUES ('2026-01-01 00:00:00', 100)");
     db.run("CREATE MATERIALIZED VIEW other.here AS SELECT sum(v) AS s FROM s");
     db.run("USE other; CREATE MATERIALIZED VIEW \"default\".there AS SELECT sum(v) AS s FROM s");
+    db.run("CREATE VIEW named (total, \"at\") AS SELECT sum(v) AS s, count(*), max(v) FROM s");
     let check = |db: &Db| {
         assert_eq!(db.rows("SELECT s FROM other.here"), ["1"]);
+        assert_eq!(
+            db.rows("SELECT total, \"at\" > 0, \"max(v)\" FROM named"),
+            ["1|true|1"]
+        );
         assert_eq!(db.rows("SELECT s FROM \"default\".there"), ["100"]);
     };
     check(&db);
