@@ -8,6 +8,7 @@ mod sql;
 mod verify;
 
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -36,21 +37,25 @@ enum Command {
     Verify(verify::VerifyArgs),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
-        Command::Serve(args) => serve::run(&args),
-        Command::Demo(args) => demo::run(args),
-        Command::Sql(args) => exit(sql::run(args)?),
-        Command::Load(args) => load::run(args),
-        Command::Inspect(args) => inspect::run(&args),
-        Command::Verify(args) => exit(verify::run(&args)),
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-/// Ends with a status; 0 is the ordinary end.
-fn exit(status: u8) -> anyhow::Result<()> {
-    match status {
-        0 => Ok(()),
-        status => std::process::exit(i32::from(status)),
-    }
+/// Runs a command and gives the exit status.
+fn run(command: Command) -> anyhow::Result<u8> {
+    let done = match command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(args),
+        Command::Sql(args) => return sql::run(args),
+        Command::Load(args) => load::run(args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Verify(args) => return Ok(verify::run(&args)),
+    };
+    done.map(|()| 0)
 }

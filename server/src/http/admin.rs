@@ -50,6 +50,8 @@ struct Storage {
     /// Rows in memory.
     head_bytes: u64,
     streams: Vec<StreamStorage>,
+    /// What could not be read when the database was opened, in words.
+    damage: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -89,5 +91,6 @@ pub(crate) async fn storage(State(app): State<Arc<App>>) -> Response {
         index_bytes: stats.index_bytes,
         head_bytes: stats.head_bytes,
         streams: named.collect(),
+        damage: app.engine.damage(),
     })
 }

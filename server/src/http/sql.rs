@@ -139,7 +139,7 @@ async fn run(app: &Arc<App>, text: &str, asked: Asked) -> Result<Response, ApiEr
     let outputs = app.query.execute(&asked.session, text).await;
     app.note_catalog();
     let outputs = outputs.map_err(|(i, error)| {
-        let several = query::lang::parse_statements(text).is_ok_and(|s| s.len() > 1);
+        let several = i > 0 || query::lang::parse_each(text).0.len() > 1;
         ApiError {
             statement: several.then_some(i),
             ..ApiError::from(error)

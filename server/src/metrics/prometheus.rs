@@ -291,6 +291,12 @@ fn engine_metrics(page: &mut Page, engine: &tsdb::Engine) {
         load(&m.flush_ns) as f64 / 1e9,
     );
     page.one(
+        "tidemill_damaged_parts",
+        "gauge",
+        "Parts of the database that could not be read when it was opened.",
+        engine.damage().len(),
+    );
+    page.one(
         "tidemill_log_poisoned",
         "gauge",
         "1 when the log has failed and a restart is needed.",

@@ -297,11 +297,12 @@ fn worker<L: Load>(
         let begun = due.unwrap_or_else(Instant::now);
         connection.send(&body)?;
         request = render(&mut next_body)?;
+        let sent = Instant::now();
         loop {
             let response = connection.receive()?;
             match response.status {
                 200..=299 => break,
-                429 | 503 => {
+                429 | 503 if sent.elapsed() < BUSY_PATIENCE => {
                     shared.counters.busy.fetch_add(1, Ordering::Relaxed);
                     std::thread::sleep(backoff(response.retry_after));
                     connection.send(&body)?;
@@ -324,6 +325,9 @@ fn worker<L: Load>(
     }
     Ok(())
 }
+
+/// How long a server may be too busy for one request before the run ends.
+pub(super) const BUSY_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long to leave a busy server alone: what it asked for, within reason.
 pub(super) fn backoff(retry_after: Option<u64>) -> Duration {

@@ -2,7 +2,7 @@
 //! thread holds all connections.
 
 use super::args::OneRowArgs;
-use super::drive::{Load, Plan, Progress, backoff, finish};
+use super::drive::{BUSY_PATIENCE, Load, Plan, Progress, backoff, finish};
 use super::report::{Counters, Summary, histogram, note};
 use super::response::{Response, Target, parse};
 use super::tsbs;
@@ -117,6 +117,7 @@ async fn connection(shared: Rc<Shared>, mut stream: TcpStream) -> anyhow::Result
         let begun = due.unwrap_or_else(Instant::now);
         shared.target.head(row.len(), &mut request);
         request.extend_from_slice(&row);
+        let sent = Instant::now();
         loop {
             stream
                 .write_all(&request)
@@ -131,7 +132,7 @@ async fn connection(shared: Rc<Shared>, mut stream: TcpStream) -> anyhow::Result
             }
             match response.status {
                 200..=299 => break,
-                429 | 503 => {
+                429 | 503 if sent.elapsed() < BUSY_PATIENCE => {
                     shared.counters.busy.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(backoff(response.retry_after)).await;
                 }

@@ -310,6 +310,13 @@ impl Catalog {
         true
     }
 
+    /// Never gives out the id of a stream that has rows somewhere, also where its definition was lost: they would become
+    /// another's.
+    pub(crate) fn keep_stream_id(&self, id: StreamId) {
+        let mut names = self.names.write();
+        names.next_stream = names.next_stream.max(id.0.saturating_add(1));
+    }
+
     /// Applies entries read from the log or a catalog file; what is known already is skipped. As much as can be is
     /// applied, whatever is wrong with the rest.
     ///

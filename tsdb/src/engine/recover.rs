@@ -191,6 +191,7 @@ fn restore_catalog(disk: &dyn Disk, catalog: &Catalog, manifest: &Manifest, dama
 /// somebody else's.
 fn keep_ids(catalog: &Catalog, commit: &Commit) {
     for batch in &commit.batches {
+        catalog.keep_stream_id(batch.stream);
         let Some(stream) = catalog.stream_by_id(batch.stream) else {
             continue;
         };
@@ -214,6 +215,7 @@ fn keep_ids(catalog: &Catalog, commit: &Commit) {
 /// The same for a segment's rows. Reads its index, which an undamaged database leaves for later.
 fn keep_segment_ids(catalog: &Catalog, segment: &Segment, damage: &mut Damage) {
     for rows in &segment.meta.streams {
+        catalog.keep_stream_id(rows.stream);
         let Some(stream) = catalog.stream_by_id(rows.stream) else {
             continue;
         };
