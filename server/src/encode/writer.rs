@@ -13,6 +13,8 @@ use std::io::Write;
 #[derive(Debug, Default)]
 pub(crate) struct Tail<'a> {
     pub(crate) lsn: u64,
+    /// Whether a view that was read is behind: its rows are those of an earlier commit than the streams'.
+    pub(crate) lagging: bool,
     pub(crate) elapsed_ms: f64,
     pub(crate) message: Option<&'a str>,
     pub(crate) notices: &'a [String],
@@ -138,6 +140,9 @@ fn json_tail(tail: &Tail<'_>, out: &mut Vec<u8>) {
         "\"lsn\":{},\"elapsed_ms\":{:.3}",
         tail.lsn, tail.elapsed_ms
     );
+    if tail.lagging {
+        out.extend_from_slice(b",\"lagging\":true");
+    }
     if let Some(message) = tail.message {
         out.extend_from_slice(b",\"message\":");
         json_string(message, out);

@@ -178,6 +178,7 @@ async fn now(
     writer
         .finish(&Tail {
             lsn,
+            lagging: false,
             elapsed_ms,
             message: None,
             notices: &notices,

@@ -154,6 +154,7 @@ async fn run(app: &Arc<App>, text: &str, asked: Asked) -> Result<Response, ApiEr
             rows,
             lsn,
             notices,
+            lagging,
             ..
         } => {
             let writer =
@@ -164,6 +165,7 @@ async fn run(app: &Arc<App>, text: &str, asked: Asked) -> Result<Response, ApiEr
                     writer,
                     rows,
                     lsn,
+                    lagging,
                     notices,
                     started: asked.started,
                 },
@@ -196,6 +198,7 @@ fn done(asked: &Asked, message: &str, lsn: u64, notices: &[String]) -> Result<Re
     writer
         .finish(&Tail {
             lsn,
+            lagging: false,
             elapsed_ms,
             message: Some(message),
             notices,
@@ -217,6 +220,7 @@ struct Answer {
     writer: Writer,
     rows: RowStream,
     lsn: u64,
+    lagging: bool,
     notices: Vec<String>,
     started: Instant,
 }
@@ -231,6 +235,7 @@ impl Answer {
                     let elapsed_ms = self.started.elapsed().as_secs_f64() * 1e3;
                     let tail = Tail {
                         lsn: self.lsn,
+                        lagging: self.lagging,
                         elapsed_ms,
                         message: None,
                         notices: &self.notices,
