@@ -261,14 +261,21 @@ impl UringQueue {
             self.in_flight -= 1;
             out.push(Completion {
                 token: slot.token,
-                result: match entry.result() {
-                    error if error < 0 => Err(io::Error::from_raw_os_error(-error)),
-                    _ => Ok(()),
-                },
+                result: synced(&slot.write, entry.result()),
                 data: slot.write.data,
             });
         }
         woken
+    }
+}
+
+/// What became of a sync, by the kernel's word. One that it did not begin is done here: nothing was consumed by it, as
+/// there was by one that failed.
+fn synced(write: &DurableWrite, result: i32) -> io::Result<()> {
+    match -result {
+        libc::ECANCELED | libc::EINTR | libc::EAGAIN => write.file.sync_queued(),
+        errno if errno > 0 => Err(io::Error::from_raw_os_error(errno)),
+        _ => Ok(()),
     }
 }
 
