@@ -61,8 +61,7 @@ pub(crate) async fn serve(listener: TcpListener, gate: Arc<Gate>, mut stop: watc
         // The heads are timed here: see there.
         .header_read_timeout(None)
         .max_buf_size(READ_BYTES)
-        .max_header_size(HEAD_BYTES)
-        .pipeline_flush(true);
+        .max_header_size(HEAD_BYTES);
     loop {
         let next = async {
             // Invariant: the semaphore is never closed.
