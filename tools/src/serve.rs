@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use server::{Config, Io, Limits, LogFormat, Server};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -176,6 +176,8 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
         .with_context(|| format!("log: \"{}\" is no filter", config.log))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Colours are for people; a file keeps them as noise.
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => log.init(),

@@ -68,6 +68,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<()> {
     // The progress line and the log share a screen: only what matters is logged.
     tracing_subscriber::fmt()
         .with_max_level(tracing::Level::WARN)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_writer(std::io::stderr)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
