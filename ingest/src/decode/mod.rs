@@ -2,6 +2,7 @@
 
 mod bound;
 pub mod csv;
+mod format;
 pub mod json;
 pub mod line_protocol;
 mod number;
@@ -11,5 +12,6 @@ mod row_tests;
 mod time_text;
 
 pub use bound::MAX_REQUEST_BYTES;
-pub use row::{DecodedRows, RefusedRow, RowContext, RowReason};
+pub use format::{OnCells, ValueFormat};
+pub use row::{Cell, DecodedRows, RefusedRow, RowContext, RowReason};
 pub use time_text::{Precision, parse_time};

@@ -128,11 +128,14 @@ pub struct DecodedRows {
 
 /// One value, as its format has it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Cell<'a> {
+pub enum Cell<'a> {
+    /// No value.
     Null,
+    /// A boolean.
     Bool(bool),
     /// A JSON number's text.
     Number(&'a str),
+    /// Text.
     Str(Cow<'a, str>),
     /// The text of a JSON array.
     Array(&'a str),
