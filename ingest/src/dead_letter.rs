@@ -22,6 +22,15 @@ const COLUMNS: [(&str, Role); 5] = [
     ("payload", Role::Field),
 ];
 
+/// Columns that letters of a source's messages have besides: what a replay needs. The hex is there when the payload is
+/// no text.
+const MESSAGE_COLUMNS: [(&str, DataType); 4] = [
+    ("key", DataType::Utf8),
+    ("message_time", DataType::Timestamp),
+    ("headers", DataType::Utf8),
+    ("payload_hex", DataType::Utf8),
+];
+
 /// Where a request's rows come from and were to go.
 #[derive(Clone, Copy)]
 pub struct Origin<'a> {
@@ -37,21 +46,33 @@ pub struct Origin<'a> {
     pub now_ns: i64,
 }
 
+/// What a replay of a message needs besides its value.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Message<'a> {
+    /// Its key: text, else hex.
+    pub key: Option<&'a str>,
+    /// Its own time, in nanoseconds.
+    pub time_ns: Option<i64>,
+    /// Its headers, as the text of a JSON object.
+    pub headers: Option<&'a str>,
+}
+
+/// One refused row.
+pub(crate) struct Letter<'a> {
+    /// Its place at its source: `row 17`, `topic/3@99`.
+    pub position: &'a dyn Display,
+    /// Why it was refused.
+    pub reason: &'a dyn Display,
+    /// What it was.
+    pub payload: &'a [u8],
+    /// What came with it, when it came from a source of messages.
+    pub message: Option<Message<'a>>,
+}
+
 /// The letters of one request, written as its rows are refused.
 pub struct Letters<'a> {
     origin: Origin<'a>,
-    sheet: Option<Result<Sheet, Error>>,
-    payloads: usize,
-    left_out: usize,
-    /// Text that is put together for each letter.
-    text: String,
-}
-
-/// Rows of the stream.
-struct Sheet {
-    batch: BatchBuilder,
-    series: SeriesId,
-    texts: [ColumnId; 3],
+    pad: Pad,
 }
 
 impl<'a> Letters<'a> {
@@ -60,46 +81,114 @@ impl<'a> Letters<'a> {
     pub fn new(origin: Origin<'a>) -> Letters<'a> {
         Letters {
             origin,
-            sheet: None,
-            payloads: 0,
-            left_out: 0,
-            text: String::new(),
+            pad: Pad::default(),
         }
     }
 
     /// Writes a letter, or counts it when there are many: the row's place at its source (`row 17`, `topic/3@99`), why
     /// it was refused, and what it was, as far as it is text.
     pub fn add(&mut self, position: &dyn Display, reason: &dyn Display, payload: &[u8]) {
-        let sheet = self.sheet.get_or_insert_with(|| Sheet::new(&self.origin));
-        let Ok(sheet) = sheet else { return };
-        let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
-        if sheet.batch.rows() == MAX_LETTERS || self.payloads + payload.len() > MAX_PAYLOADS {
-            self.left_out += 1;
-            return;
-        }
-        self.payloads += payload.len();
-        sheet.batch.begin_row(self.origin.now_ns, sheet.series);
-        sheet.write(0, position, &mut self.text);
-        sheet.write(1, reason, &mut self.text);
-        sheet.push(2, &String::from_utf8_lossy(payload));
+        let letter = Letter {
+            position,
+            reason,
+            payload: &payload[..payload.len().min(MAX_PAYLOAD)],
+            message: None,
+        };
+        self.pad.add(&self.origin, &letter);
     }
 
     /// The rows for the request that refused them; `None` when there is no letter.
     ///
     /// # Errors
     /// When the database has a stream of that name that does not take letters: they are lost then.
-    pub fn finish(self) -> Result<Option<Rows>, Error> {
-        let Some(sheet) = self.sheet else {
+    pub fn finish(mut self) -> Result<Option<Rows>, Error> {
+        self.pad.finish(&self.origin)
+    }
+}
+
+/// Letters under way, apart from where they come from.
+#[derive(Default)]
+pub(crate) struct Pad {
+    sheet: Option<Result<Sheet, Error>>,
+    payloads: usize,
+    left_out: usize,
+    /// Text that is put together for each letter.
+    text: String,
+}
+
+impl Pad {
+    /// Whether a letter with such a payload would only be counted. [`Pad::finish`] makes room.
+    pub fn full(&self, payload: usize) -> bool {
+        match &self.sheet {
+            Some(Ok(sheet)) => {
+                sheet.batch.rows() >= MAX_LETTERS || self.payloads + payload > MAX_PAYLOADS
+            }
+            _ => false,
+        }
+    }
+
+    /// Bytes of the letters.
+    pub fn bytes(&self) -> usize {
+        match &self.sheet {
+            Some(Ok(sheet)) => sheet.batch.byte_len(),
+            _ => 0,
+        }
+    }
+
+    /// Letters.
+    pub fn rows(&self) -> usize {
+        match &self.sheet {
+            Some(Ok(sheet)) => sheet.batch.rows(),
+            _ => 0,
+        }
+    }
+
+    /// Writes a letter, or counts it when there are many.
+    pub fn add(&mut self, origin: &Origin<'_>, letter: &Letter<'_>) {
+        let full = self.full(letter.payload.len());
+        let sheet = self.sheet.get_or_insert_with(|| Sheet::new(origin));
+        let Ok(sheet) = sheet else { return };
+        if full {
+            self.left_out += 1;
+            return;
+        }
+        self.payloads += letter.payload.len();
+        sheet.batch.begin_row(origin.now_ns, sheet.series);
+        sheet.write(0, letter.position, &mut self.text);
+        sheet.write(1, letter.reason, &mut self.text);
+        sheet.push(2, &String::from_utf8_lossy(letter.payload));
+        if let Some(message) = &letter.message {
+            sheet.push_message(origin, message, letter.payload, &mut self.text);
+        }
+    }
+
+    /// The rows of the letters; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the stream does not take letters: they are lost then.
+    pub fn finish(&mut self, origin: &Origin<'_>) -> Result<Option<Rows>, Error> {
+        self.payloads = 0;
+        let left_out = std::mem::take(&mut self.left_out);
+        let Some(sheet) = self.sheet.take() else {
             return Ok(None);
         };
         let mut sheet = sheet?;
-        if self.left_out > 0 {
-            sheet.batch.begin_row(self.origin.now_ns, sheet.series);
+        if left_out > 0 {
+            sheet.batch.begin_row(origin.now_ns, sheet.series);
             sheet.push(0, "further rows");
-            sheet.push(1, &format!("{} more rows were refused", self.left_out));
+            sheet.push(1, &format!("{left_out} more rows were refused"));
         }
         Ok(Rows::from_builder(sheet.batch))
     }
+}
+
+/// Rows of the stream.
+struct Sheet {
+    batch: BatchBuilder,
+    series: SeriesId,
+    texts: [ColumnId; 3],
+    /// Columns for what came with messages, made by the first letter of one: [`MESSAGE_COLUMNS`].
+    message: Option<[Option<ColumnId>; 4]>,
 }
 
 impl Sheet {
@@ -122,6 +211,7 @@ impl Sheet {
             batch: BatchBuilder::new(stream.id),
             series: stream.series().resolve(&tags),
             texts: [position?, reason?, payload?],
+            message: None,
         })
     }
 
@@ -133,12 +223,64 @@ impl Sheet {
     }
 
     fn push(&mut self, i: usize, text: &str) {
-        if let Some(column) = self.batch.column(self.texts[i], DataType::Utf8)
+        self.push_text(self.texts[i], text);
+    }
+
+    fn push_text(&mut self, column: ColumnId, text: &str) {
+        if let Some(column) = self.batch.column(column, DataType::Utf8)
             && !column.push_str(text)
         {
             // Past 4 GiB of text the letter stays, without this part of it.
             column.push_null();
         }
+    }
+
+    fn push_message(
+        &mut self,
+        origin: &Origin<'_>,
+        message: &Message<'_>,
+        payload: &[u8],
+        text: &mut String,
+    ) {
+        let [key, time, headers, hex] = *self.message.get_or_insert_with(|| {
+            let stream = origin.catalog.stream(origin.db, STREAM);
+            MESSAGE_COLUMNS.map(|(name, data_type)| {
+                // Where a column of that name is something else, letters do without.
+                let wanted = [(name, data_type, Role::Field)];
+                let schema = stream.as_ref()?.ensure_columns(&wanted).ok()?;
+                schema.column(name).map(|c| c.id)
+            })
+        });
+        if let (Some(column), Some(key)) = (key, message.key) {
+            self.push_text(column, key);
+        }
+        if let (Some(column), Some(headers)) = (headers, message.headers) {
+            self.push_text(column, headers);
+        }
+        if let (Some(column), Some(ns)) = (time, message.time_ns)
+            && let Some(column) = self.batch.column(column, DataType::Timestamp)
+        {
+            column.push_i64(ns);
+        }
+        if let Some(column) = hex
+            && std::str::from_utf8(payload).is_err()
+        {
+            text.clear();
+            push_hex(text, payload);
+            self.push_text(column, text);
+        }
+    }
+}
+
+/// Appends bytes in hex.
+pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
+    const DIGITS: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+    ];
+    text.reserve(bytes.len() * 2);
+    for b in bytes {
+        text.push(DIGITS[usize::from(b >> 4)]);
+        text.push(DIGITS[usize::from(b & 15)]);
     }
 }
 

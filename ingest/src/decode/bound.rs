@@ -15,17 +15,43 @@ pub const MAX_REQUEST_BYTES: usize = 256 << 20;
 /// From so many cells on a batch is sealed, few as its rows may be: the commit merges those that are not, and what it
 /// merges gets the columns of all.
 const WIDE_CELLS: usize = 64 << 10;
+/// What rows that are not sealed may come to, text and all.
+const MAX_WAITING: usize = 128 << 20;
 /// What a column takes besides its values.
 const COLUMN_BYTES: usize = 128;
 
 /// Counts the columns of one request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Bound {
     cells: usize,
     bytes: usize,
+    /// What `bytes` may come to.
+    limit: usize,
+}
+
+impl Default for Bound {
+    fn default() -> Self {
+        Bound {
+            cells: 0,
+            bytes: 0,
+            limit: MAX_REQUEST_BYTES,
+        }
+    }
 }
 
 impl Bound {
+    /// Allows so much for what is to come, whatever there is already: for messages of a source, whose rows wait for one
+    /// another as long as their owner likes.
+    #[inline]
+    pub fn grant(&mut self) {
+        self.limit = self.bytes.saturating_add(MAX_REQUEST_BYTES + MAX_WAITING);
+    }
+
+    /// Bytes of what is sealed.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Counts cells that are about to be, and tells whether all rows are to be sealed first.
     #[inline(always)]
     pub fn add(&mut self, cells: usize) -> bool {
@@ -60,14 +86,19 @@ impl Bound {
     /// # Errors
     /// 413.
     pub fn check(&self) -> Result<(), Rejection> {
-        if self.bytes <= MAX_REQUEST_BYTES {
+        if self.bytes <= self.limit {
             return Ok(());
         }
-        let message = format!(
-            "the rows take more than {} MiB in columns, one for each name and as long as all rows; send fewer rows \
-             or fewer different names at once",
-            MAX_REQUEST_BYTES >> 20
-        );
-        Err(Rejection::new(413, "rows_too_large", message))
+        Err(too_large())
     }
+}
+
+/// The answer to rows beyond the bound.
+pub(super) fn too_large() -> Rejection {
+    let message = format!(
+        "the rows take more than {} MiB in columns, one for each name and as long as all rows; send fewer rows \
+         or fewer different names at once",
+        MAX_REQUEST_BYTES >> 20
+    );
+    Rejection::new(413, "rows_too_large", message)
 }

@@ -4,7 +4,8 @@
 //! BOOLEAN for `true` and `false`, DOUBLE for a number, else STRING.
 
 use super::json::stream_with_time;
-use super::row::{Cell, DecodedRows, OnRefused, RowContext, RowReason, Writer};
+use super::receiver::Receiver;
+use super::row::{Cell, DecodedRows, OnRefused, RowContext, RowReason, decode_rows};
 use crate::admission::Rejection;
 use ahash::RandomState;
 use csv::{ByteRecord, ReaderBuilder};
@@ -74,23 +75,54 @@ pub fn decode(
     let names = header(&mut reader).map_err(|reason| {
         Rejection::new(400, "bad_request", format!("the header line: {reason}"))
     })?;
-    let mut writer = Writer::new(ctx, on_refused);
+    decode_rows(ctx, on_refused, &mut |rows| {
+        records(&mut reader, body, std::slice::from_ref(&names), rows);
+    })
+}
+
+/// Hands the rows of a message on that has no header line: its columns are those of the lists that has as many as a
+/// row has values.
+pub(crate) fn receive(
+    body: &[u8],
+    names: &[Vec<String>],
+    delimiter: u8,
+    rows: &mut Receiver<'_, '_>,
+) {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let mut reader = ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(delimiter)
+        .buffer_capacity(body.len().clamp(64, 8 << 10))
+        .from_reader(body);
+    records(&mut reader, body, names, rows);
+}
+
+/// Hands records on, by the list of `names` that fits.
+fn records(
+    reader: &mut csv::Reader<&[u8]>,
+    body: &[u8],
+    names: &[Vec<String>],
+    rows: &mut Receiver<'_, '_>,
+) {
     let mut record = ByteRecord::new();
     loop {
         let start = reader.position().byte() as usize;
         match reader.read_byte_record(&mut record) {
-            Ok(false) => return writer.finish(),
+            Ok(false) => return,
             Ok(true) => {
                 let end = reader.position().byte() as usize;
                 let text = body.get(start..end).unwrap_or_default().trim_ascii();
-                let cells = row(&names, &record);
-                if !writer.take(cells.as_deref().map_err(Clone::clone), text) {
-                    return writer.finish();
+                let fits = names.iter().find(|n| n.len() == record.len());
+                let columns = fits.or(names.first()).map_or(&[][..], Vec::as_slice);
+                let cells = row(columns, &record);
+                if !rows.take(cells.as_deref().map_err(Clone::clone), text) {
+                    return;
                 }
             }
             Err(e) => {
-                writer.take(Err(RowReason::Syntax(e.to_string())), &[]);
-                return writer.finish();
+                rows.refuse(RowReason::Syntax(e.to_string()), &[]);
+                return;
             }
         }
     }

@@ -3,7 +3,8 @@
 //! Objects within objects become dotted columns (`properties.page`), arrays keep their JSON text in a STRING column.
 //! Of a key given twice the last one wins. Numbers are read from their text, decimals never by way of a double.
 
-use super::row::{Cell, DecodedRows, OnRefused, RowContext, RowReason, Writer};
+use super::receiver::Receiver;
+use super::row::{Cell, DecodedRows, OnRefused, RowContext, RowReason, decode_rows};
 use crate::admission::Rejection;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -26,7 +27,7 @@ pub enum JsonFormat {
     Document,
 }
 
-type Cells<'a> = Vec<(Cow<'a, str>, Cell<'a>)>;
+pub(crate) type Cells<'a> = Vec<(Cow<'a, str>, Cell<'a>)>;
 
 /// Decodes a body. Bad rows are reported to `on_refused` and leave nothing behind; good ones are kept.
 ///
@@ -38,11 +39,21 @@ pub fn decode(
     ctx: &RowContext,
     on_refused: &mut OnRefused<'_>,
 ) -> Result<DecodedRows, Rejection> {
-    let mut writer = Writer::new(ctx, on_refused);
+    decode_rows(ctx, on_refused, &mut |rows| receive(body, format, rows))
+}
+
+/// Hands the rows of a body on.
+pub(crate) fn receive(body: &[u8], format: JsonFormat, rows: &mut Receiver<'_, '_>) {
     each_row(body, format, &mut |cells, text| {
-        writer.take(cells.as_deref().map_err(Clone::clone), text)
+        rows.take(cells.as_deref().map_err(Clone::clone), text)
     });
-    writer.finish()
+}
+
+/// The cells of text that is one object, dotted below `prefix`; `None` when it is none.
+pub(crate) fn members<'a>(text: &'a str, prefix: &str) -> Option<Cells<'a>> {
+    let mut cells = Vec::new();
+    let object = text.trim_start().starts_with('{');
+    (object && flatten(text, Some(prefix), 1, &mut cells).is_ok()).then_some(cells)
 }
 
 /// The stream that a body's first row suggests: its event time is the first of `timestamp`, `ts` and `time` that the
@@ -196,7 +207,7 @@ fn flatten<'a>(
                 flatten(raw, Some(&name), depth + 1, cells)?;
                 continue;
             }
-            Some(b'[') => Cell::Array(raw),
+            Some(b'[') => Cell::Array(Cow::Borrowed(raw)),
             Some(b'"') => Cell::Str(
                 serde_json::from_str::<Text<'_>>(raw)
                     .map_err(|e| syntax(&e))?

@@ -1,17 +1,24 @@
 //! From bytes to rows. Hostile bytes give errors with their place, never a panic, and memory in proportion to the body.
 
 mod bound;
+mod convert;
 pub mod csv;
 mod format;
 pub mod json;
 pub mod line_protocol;
+mod names;
 mod number;
+mod receiver;
 mod row;
 #[cfg(test)]
 mod row_tests;
 mod time_text;
+mod typed;
+mod writer;
 
 pub use bound::MAX_REQUEST_BYTES;
-pub use format::{OnCells, ValueFormat};
+pub use format::{OnCells, ValueFormat, Wait};
+pub(crate) use receiver::Receiver;
 pub use row::{Cell, DecodedRows, RefusedRow, RowContext, RowReason};
 pub use time_text::{Precision, parse_time};
+pub(crate) use writer::{Cells, Writer};

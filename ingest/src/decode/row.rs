@@ -1,21 +1,17 @@
-//! Rows of named cells (JSON, CSV) into a stream: types are checked against its columns, unknown names become columns.
+//! Rows of named cells, as JSON, CSV and most formats of messages have them, and why one is refused.
 
 use super::Precision;
-use super::bound::{Bound, SEAL_ROWS};
-use super::number::{DecimalError, parse_decimal, parse_f64, parse_i64};
-use super::time_text::parse_time;
+use super::bound::too_large;
+use super::line_protocol::LineReason;
+use super::receiver::Receiver;
+use super::writer::Writer;
 use crate::admission::Rejection;
-use ahash::RandomState;
-use hashbrown::{HashMap, HashSet};
 use std::borrow::Cow;
 use std::sync::Arc;
-use tsdb::types::{BatchBuilder, ColumnDef, ColumnId, DataType, Role, Schema, SeriesId};
-use tsdb::{Error, Rows, Stream, TooOld};
+use tsdb::types::DataType;
+use tsdb::{Rows, Stream, TooOld};
 
-/// Columns that rows alone may grow a stream to.
-const MAX_COLUMNS: usize = 4_096;
-/// Series that one request remembers.
-const MAX_SERIES: usize = 100_000;
+pub(super) use super::convert::{Value, instant};
 
 /// What rows are decoded against.
 #[derive(Clone)]
@@ -99,6 +95,15 @@ pub enum RowReason {
     /// The catalog refused a column.
     #[error("{0}")]
     Catalog(String),
+    /// A message of more bytes than the source takes.
+    #[error("a message of {0} bytes; the source takes {1}")]
+    TooLong(usize, usize),
+    /// A message whose rows take too much memory; those before are kept.
+    #[error("the rows of this message take too much memory, those behind row {0} are left out")]
+    TooMuch(usize),
+    /// A line of line protocol that is refused.
+    #[error("{0}")]
+    Line(LineReason),
 }
 
 /// A row that was refused; the others of its body are kept.
@@ -137,400 +142,51 @@ pub enum Cell<'a> {
     Number(&'a str),
     /// Text.
     Str(Cow<'a, str>),
-    /// The text of a JSON array.
-    Array(&'a str),
+    /// The JSON text of a list or a map.
+    Array(Cow<'a, str>),
     /// CSV: text whose type only the column tells.
     Untyped(&'a str),
-}
-
-enum Value<'a> {
+    /// A schema's 64-bit signed integer.
     Int(i64),
-    Decimal(i128),
+    /// A schema's 64-bit unsigned integer.
+    UInt(u64),
+    /// A schema's floating-point number.
     Float(f64),
-    Str(Cow<'a, str>),
+    /// A schema's decimal: `unscaled` units of 10^-`scale`, of up to `precision` digits (1 to 38, `scale` at most that).
+    Decimal {
+        /// The units.
+        unscaled: i128,
+        /// Digits in all.
+        precision: u8,
+        /// Digits behind the point.
+        scale: u8,
+    },
+    /// A schema's instant, in nanoseconds since the epoch.
+    Time(i64),
+    /// No value where the schema says which type it would have: the column comes to be.
+    NullOf(DataType),
 }
 
-/// Appends rows to a stream's batches.
-pub(super) struct Writer<'c, 'f> {
-    ctx: &'c RowContext,
-    on_refused: &'c mut OnRefused<'f>,
-    schema: Arc<Schema>,
-    names: Names,
-    /// The row that last had a value for each column.
-    seen: Vec<usize>,
-    row: usize,
-    /// Rows before this event time are refused.
-    oldest: i64,
-    batch: BatchBuilder,
-    series: HashMap<Vec<u8>, SeriesId, RandomState>,
-    bound: Bound,
-    out: DecodedRows,
-}
-
-impl<'c, 'f> Writer<'c, 'f> {
-    pub fn new(ctx: &'c RowContext, on_refused: &'c mut OnRefused<'f>) -> Writer<'c, 'f> {
-        let schema = ctx.stream.schema();
-        Writer {
-            ctx,
-            on_refused,
-            seen: vec![0; schema.columns.len()],
-            schema,
-            names: Names::default(),
-            row: 0,
-            oldest: ctx.stream.oldest_taken(ctx.now_ns),
-            batch: BatchBuilder::new(ctx.stream.id),
-            series: HashMap::default(),
-            bound: Bound::default(),
-            out: DecodedRows::default(),
-        }
-    }
-
-    /// Takes the next row, or what stands in its place. False when the rows take too much and no more is wanted.
-    pub fn take(
-        &mut self,
-        cells: Result<&[(Cow<'_, str>, Cell<'_>)], RowReason>,
-        text: &[u8],
-    ) -> bool {
-        self.row += 1;
-        match cells.and_then(|cells| self.append(cells)) {
-            Ok(()) => {
-                self.out.accepted += 1;
-                let full = self.bound.add(self.schema.columns.len());
-                if full || self.batch.rows() >= SEAL_ROWS {
-                    self.seal();
-                    return self.bound.check().is_ok();
-                }
-            }
-            Err(reason) => {
-                self.out.rejected += 1;
-                (self.on_refused)(RefusedRow {
-                    row: self.row,
-                    reason,
-                    payload: text,
-                });
-            }
-        }
-        true
-    }
-
-    fn seal(&mut self) {
-        let rows = std::mem::replace(&mut self.batch, BatchBuilder::new(self.ctx.stream.id));
-        self.bound
-            .seal(rows, self.schema.columns.len(), &mut self.out.rows);
-        self.bound.none_wait();
-    }
-
-    /// What all rows came to.
-    ///
-    /// # Errors
-    /// 413 when they take too much.
-    pub fn finish(mut self) -> Result<DecodedRows, Rejection> {
-        self.seal();
-        self.bound.check()?;
-        Ok(self.out)
-    }
-
-    fn append(&mut self, cells: &[(Cow<'_, str>, Cell<'_>)]) -> Result<(), RowReason> {
-        let mut known: Vec<(usize, Value<'_>)> = Vec::with_capacity(cells.len());
-        let mut unknown: Vec<(&str, &Cell<'_>)> = Vec::new();
-        let mut met: HashSet<&str, RandomState> = HashSet::default();
-        // Backwards, so that of a name given twice the last value is met first and wins.
-        for (name, cell) in cells.iter().rev() {
-            match self.names.column(&self.schema, name) {
-                Some(i) if std::mem::replace(&mut self.seen[i], self.row) == self.row => {}
-                Some(i) => {
-                    known.extend(convert(&self.schema.columns[i], cell, self.ctx)?.map(|v| (i, v)))
-                }
-                None if !met.insert(name.as_ref()) => {}
-                None if unknown.len() == MAX_COLUMNS => {
-                    return Err(RowReason::TooManyColumns(MAX_COLUMNS));
-                }
-                None => unknown.push((name.as_ref(), cell)),
-            }
-        }
-        unknown.retain(|(_, cell)| !matches!(cell, Cell::Null | Cell::Untyped("")));
-        if known.is_empty() && unknown.is_empty() {
-            return Err(RowReason::Empty);
-        }
-        let time = self.time(&known)?;
-        if time < self.oldest {
-            let why = self.ctx.stream.too_old(time, self.ctx.now_ns);
-            return Err(RowReason::TooOld(why.unwrap_or(TooOld::Late)));
-        }
-        if !unknown.is_empty() {
-            self.add_columns(&unknown)?;
-            for (name, cell) in unknown.iter().rev() {
-                let Some(i) = self.names.column(&self.schema, name) else {
-                    continue;
-                };
-                known.extend(convert(&self.schema.columns[i], cell, self.ctx)?.map(|v| (i, v)));
-            }
-        }
-        let series = self.series_of(&known);
-        self.batch.begin_row(time, series);
-        for (i, value) in &known {
-            let def = &self.schema.columns[*i];
-            if def.role != Role::Field {
-                continue;
-            }
-            let pushed =
-                self.batch
-                    .column(def.id, def.data_type)
-                    .is_some_and(|column| match value {
-                        Value::Int(v) => {
-                            column.push_i64(*v);
-                            true
-                        }
-                        Value::Decimal(v) => column.push_i128(*v),
-                        Value::Float(v) => {
-                            column.push_f64(*v);
-                            true
-                        }
-                        Value::Str(v) => column.push_str(v),
-                    });
-            if !pushed {
-                self.batch.abort_row();
-                return Err(RowReason::Full);
-            }
-        }
-        Ok(())
-    }
-
-    fn time(&self, known: &[(usize, Value<'_>)]) -> Result<i64, RowReason> {
-        let time = self.schema.time();
-        let given = known
-            .iter()
-            .find(|(i, _)| self.schema.columns[*i].id == time.id);
-        match given {
-            Some((_, Value::Int(t))) => Ok(*t),
-            _ if self.ctx.fill_time => Ok(self.ctx.now_ns),
-            _ => Err(RowReason::NoTime(time.name.clone())),
-        }
-    }
-
-    fn add_columns(&mut self, unknown: &[(&str, &Cell<'_>)]) -> Result<(), RowReason> {
-        if unknown
-            .iter()
-            .any(|(n, _)| n.is_empty() || n.len() > 65_535 || n.contains('\0'))
-        {
-            return Err(RowReason::BadName);
-        }
-        if self.schema.columns.len() + unknown.len() > MAX_COLUMNS {
-            return Err(RowReason::TooManyColumns(MAX_COLUMNS));
-        }
-        // Checked before any column is made: a refused row leaves none behind.
-        let mut wanted = Vec::with_capacity(unknown.len());
-        for (name, cell) in unknown.iter().rev() {
-            let def = ColumnDef {
-                id: ColumnId(0),
-                name: (*name).into(),
-                data_type: natural(cell),
-                role: Role::Field,
-            };
-            convert(&def, cell, self.ctx)?;
-            wanted.push((*name, def.data_type, Role::Field));
-        }
-        let refused = |e: Error| RowReason::Catalog(e.to_string());
-        let schema = match self.ctx.stream.ensure_columns(&wanted) {
-            Ok(schema) => schema,
-            // Another writer was first, with other types: the values are checked against those.
-            Err(Error::TypeConflict { .. }) => {
-                let schema = self.ctx.stream.schema();
-                wanted.retain(|w| schema.column(w.0).is_none());
-                self.ctx.stream.ensure_columns(&wanted).map_err(refused)?
-            }
-            Err(e) => return Err(refused(e)),
-        };
-        // The rows that wait get a cell in each new column, so they are sealed first if that is much.
-        let more = schema.columns.len() - self.schema.columns.len();
-        if self.bound.add(self.batch.rows() * more) {
-            self.seal();
-        }
-        self.schema = schema;
-        self.seen.resize(self.schema.columns.len(), 0);
-        Ok(())
-    }
-
-    fn series_of(&mut self, known: &[(usize, Value<'_>)]) -> SeriesId {
-        let mut tags: Vec<(ColumnId, &str)> = Vec::new();
-        for (i, value) in known {
-            if let (def, Value::Str(v)) = (&self.schema.columns[*i], value)
-                && def.role == Role::Tag
-            {
-                tags.push((def.id, v.as_ref()));
-            }
-        }
-        tags.sort_unstable_by_key(|t| t.0);
-        let mut key = Vec::new();
-        for (id, value) in &tags {
-            key.extend_from_slice(&id.0.to_le_bytes());
-            key.extend_from_slice(&(value.len() as u64).to_le_bytes());
-            key.extend_from_slice(value.as_bytes());
-        }
-        if let Some(series) = self.series.get(&key) {
-            return *series;
-        }
-        let series = self.ctx.stream.series().resolve(&tags);
-        if self.series.len() < MAX_SERIES {
-            self.series.insert(key, series);
-        }
-        series
-    }
-}
-
-/// From so many columns on names are looked up in a table that holds them all.
-const MANY_COLUMNS: usize = 64;
-
-/// Names as rows spell them to columns.
-#[derive(Default)]
-struct Names {
-    /// Spellings met since the schema last grew.
-    met: HashMap<String, usize, RandomState>,
-    /// Columns of the schema then.
-    known: usize,
-    /// The first `folded` columns by name, and by name in small letters: `None` when several differ in case alone.
-    exact: HashMap<String, usize, RandomState>,
-    lower: HashMap<String, Option<usize>, RandomState>,
-    folded: usize,
-}
-
-impl Names {
-    /// The column that a name means: the exact one, else the only one that differs in case alone.
-    fn column(&mut self, schema: &Schema, name: &str) -> Option<usize> {
-        let all = &schema.columns;
-        if self.known != all.len() {
-            // A new column may take a name over, or make it ambiguous.
-            self.met.clear();
-            self.known = all.len();
-        }
-        if let Some(i) = self.met.get(name) {
-            return Some(*i);
-        }
-        let found = if all.len() < MANY_COLUMNS {
-            let alike = |c: &ColumnDef| c.name.eq_ignore_ascii_case(name);
-            all.iter().position(|c| c.name == name).or_else(|| {
-                let first = all.iter().position(alike)?;
-                (!all[first + 1..].iter().any(alike)).then_some(first)
-            })?
-        } else {
-            self.fold(all);
-            match self.exact.get(name) {
-                Some(i) => *i,
-                None => (*self.lower.get(&name.to_ascii_lowercase())?)?,
-            }
-        };
-        self.met.insert(name.to_owned(), found);
-        Some(found)
-    }
-
-    /// Takes in the columns that are new: a schema only ever grows.
-    fn fold(&mut self, all: &[ColumnDef]) {
-        for (i, c) in all.iter().enumerate().skip(self.folded) {
-            self.exact.insert(c.name.clone(), i);
-            self.lower
-                .entry(c.name.to_ascii_lowercase())
-                .and_modify(|known| *known = None)
-                .or_insert(Some(i));
-        }
-        self.folded = all.len();
-    }
-}
-
-/// The type of a column made for this value.
-fn natural(cell: &Cell<'_>) -> DataType {
-    match cell {
-        Cell::Bool(_) | Cell::Untyped("true" | "false") => DataType::Bool,
-        Cell::Number(_) => DataType::Float64,
-        Cell::Untyped(text) if parse_f64(text.as_bytes()).is_some() => DataType::Float64,
-        _ => DataType::Utf8,
-    }
-}
-
-/// The value for a column; `None` for null.
-fn convert<'a>(
-    def: &ColumnDef,
-    cell: &'a Cell<'_>,
+/// Decodes one body: `each` hands its rows on.
+///
+/// # Errors
+/// 413 when the rows would take more than [`super::MAX_REQUEST_BYTES`] in columns; then none is kept.
+pub(super) fn decode_rows(
     ctx: &RowContext,
-) -> Result<Option<Value<'a>>, RowReason> {
-    let wrong = |got: String| RowReason::Type {
-        column: def.name.clone(),
-        have: def.data_type.to_string(),
-        got,
-    };
-    let number = |text: &str, precision, scale, exact| {
-        parse_decimal(text.as_bytes(), precision, scale, exact)
-            .map_err(|e: DecimalError| wrong(format!("{} {e}", brief(text))))
-    };
-    // Numbers may come as strings: many writers do so for 64-bit integers and decimals.
-    let (text, is_number, is_text) = match cell {
-        Cell::Null | Cell::Untyped("") => return Ok(None),
-        Cell::Bool(v) if def.data_type == DataType::Bool => {
-            return Ok(Some(Value::Int(i64::from(*v))));
-        }
-        Cell::Bool(_) => return Err(wrong("the value is a boolean".into())),
-        Cell::Array(text) if def.data_type == DataType::Utf8 => {
-            return Ok(Some(Value::Str(Cow::Borrowed(text))));
-        }
-        Cell::Array(_) => return Err(wrong("the value is an array".into())),
-        Cell::Number(text) => (*text, true, false),
-        Cell::Str(text) => (text.as_ref(), false, true),
-        Cell::Untyped(text) => (*text, true, true),
-    };
-    Ok(Some(match def.data_type {
-        DataType::Bool => match text {
-            "true" | "TRUE" | "True" | "t" if matches!(cell, Cell::Untyped(_)) => Value::Int(1),
-            "false" | "FALSE" | "False" | "f" if matches!(cell, Cell::Untyped(_)) => Value::Int(0),
-            _ => return Err(wrong(format!("{} is no boolean", brief(text)))),
-        },
-        DataType::Int64 => {
-            let v = number(text, 38, 0, true)?;
-            Value::Int(
-                i64::try_from(v).map_err(|_| wrong(format!("{} is out of range", brief(text))))?,
-            )
-        }
-        DataType::UInt64 => {
-            let v = number(text, 38, 0, true)?;
-            let v =
-                u64::try_from(v).map_err(|_| wrong(format!("{} is out of range", brief(text))))?;
-            Value::Int(v as i64)
-        }
-        DataType::Float64 if is_number => Value::Float(
-            parse_f64(text.as_bytes())
-                .ok_or_else(|| wrong(format!("{} is no finite number", brief(text))))?,
-        ),
-        DataType::Float64 => return Err(wrong("the value is a string".into())),
-        DataType::Decimal { precision, scale } => {
-            Value::Decimal(number(text, precision, scale, false)?)
-        }
-        DataType::Utf8 if is_text => Value::Str(Cow::Borrowed(text)),
-        DataType::Utf8 => return Err(wrong("the value is a number".into())),
-        DataType::Timestamp => Value::Int(
-            instant(text, ctx.unit)
-                .ok_or_else(|| wrong(format!("{} is no time in range", brief(text))))?,
-        ),
-    }))
-}
-
-/// A time: an integer or fraction in the unit given or of its size, or text.
-fn instant(text: &str, unit: Option<Precision>) -> Option<i64> {
-    let bytes = text.as_bytes();
-    if let Some(v) = parse_i64(bytes) {
-        return v.checked_mul(unit.unwrap_or_else(|| Precision::by_size(v)).nanos());
+    on_refused: &mut OnRefused<'_>,
+    each: &mut dyn FnMut(&mut Receiver<'_, '_>),
+) -> Result<DecodedRows, Rejection> {
+    let mut writer = Writer::new(ctx.stream.clone(), ctx.unit);
+    writer.begin(ctx.now_ns, ctx.fill_time.then_some(ctx.now_ns));
+    let mut rows = Receiver::new(&mut writer, &[], on_refused);
+    each(&mut rows);
+    let (accepted, rejected, full) = (rows.accepted, rows.rejected, rows.full());
+    if !writer.seal() || full {
+        return Err(too_large());
     }
-    if let Some(t) = parse_time(bytes) {
-        return Some(t);
-    }
-    let billionths = parse_decimal(bytes, 38, 9, false).ok()?;
-    let whole = i64::try_from(billionths / 1_000_000_000).ok()?;
-    let unit = unit.unwrap_or_else(|| Precision::by_size(whole)).nanos();
-    i64::try_from(billionths.checked_mul(i128::from(unit))? / 1_000_000_000).ok()
-}
-
-/// The beginning of a value, for an error.
-fn brief(text: &str) -> String {
-    let mut cut: String = text.chars().take(40).collect();
-    if cut.len() < text.len() {
-        cut.push('…');
-    }
-    format!("'{cut}'")
+    Ok(DecodedRows {
+        rows: writer.take(),
+        accepted,
+        rejected,
+    })
 }

@@ -416,6 +416,17 @@ impl Cache {
         self.bound.check()
     }
 
+    /// Allows as much again for the next message as a request may take.
+    pub fn grant(&mut self) {
+        self.bound.grant();
+    }
+
+    /// Bytes of all rows that wait.
+    pub fn bytes(&self) -> usize {
+        let waiting = self.touched.iter().map(|i| &self.targets[*i as usize].rows);
+        self.bound.bytes() + waiting.map(BatchBuilder::byte_len).sum::<usize>()
+    }
+
     /// Lets go of the rows of a request that is refused.
     pub fn abandon(&mut self) {
         for i in &self.touched {

@@ -5,11 +5,13 @@ mod cache;
 mod fast;
 mod late;
 mod line;
+mod session;
 mod slow;
 #[cfg(test)]
 mod tests;
 
 pub use late::late_lines;
+pub(crate) use session::LineRows;
 
 use super::Precision;
 use crate::admission::Rejection;
@@ -183,47 +185,74 @@ fn decode_with(
 
 fn lines(cache: &mut Cache, body: &[u8], ctx: &LineContext<'_>) -> Result<Decoded, Rejection> {
     let mut out = Decoded::default();
+    let Decoded {
+        rows,
+        rejected,
+        errors,
+        too_old,
+        ..
+    } = &mut out;
     // Line numbers are counted up to here, and only where an error needs one.
-    let (mut at, mut counted, mut number) = (0, 0, 1);
-    while at < body.len() {
-        if let Some((target, next)) = fast::line(cache, body, at, ctx) {
-            out.accepted += 1;
-            cache.count_row(target, &mut out.rows)?;
-            at = next;
-            continue;
+    let (mut counted, mut number) = (0, 1);
+    out.accepted = each_line(cache, body, ctx, rows, &mut |range, reason| {
+        *rejected += 1;
+        if let LineReason::TooOld(why) = reason {
+            too_old.push((range.clone(), why));
         }
-        let (item, next) = line::read(body, at);
-        let result = match item {
-            Item::Blank => Ok(None),
-            Item::Bad(reason) => Err(reason),
-            Item::Line(line) => slow::line(cache, &line, ctx, &mut out.rows).map(Some),
-        };
-        match result {
-            Ok(None) => {}
-            Ok(Some(target)) => {
-                out.accepted += 1;
-                cache.count_row(target, &mut out.rows)?;
-            }
-            Err(reason) => {
-                out.rejected += 1;
-                if let LineReason::TooOld(why) = reason {
-                    out.too_old.push((at..next, why));
-                }
-                if out.errors.len() < MAX_ERRORS {
-                    number += memchr::memchr_iter(b'\n', &body[counted..at]).count();
-                    counted = at;
-                    out.errors.push(LineError {
-                        line: number,
-                        reason,
-                        text: shown(&body[at..next]),
-                    });
-                }
-            }
+        if errors.len() < MAX_ERRORS {
+            number += memchr::memchr_iter(b'\n', &body[counted..range.start]).count();
+            counted = range.start;
+            errors.push(LineError {
+                line: number,
+                reason,
+                text: shown(&body[range]),
+            });
         }
-        at = next;
-    }
+    })
+    .1?;
     cache.finish(&mut out.rows)?;
     Ok(out)
+}
+
+/// Appends the rows of a body's lines and tells of those that are none. Gives how many rows there are, and whether
+/// they are too much: then the last lines were not read.
+fn each_line(
+    cache: &mut Cache,
+    body: &[u8],
+    ctx: &LineContext<'_>,
+    out: &mut Vec<Rows>,
+    on_bad: &mut dyn FnMut(Range<usize>, LineReason),
+) -> (usize, Result<usize, Rejection>) {
+    let (mut at, mut accepted) = (0, 0);
+    while at < body.len() {
+        let taken = match fast::line(cache, body, at, ctx) {
+            Some((target, next)) => {
+                at = next;
+                Some(target)
+            }
+            None => {
+                let start = at;
+                let (item, next) = line::read(body, at);
+                at = next;
+                let result = match item {
+                    Item::Blank => Ok(None),
+                    Item::Bad(reason) => Err(reason),
+                    Item::Line(line) => slow::line(cache, &line, ctx, out).map(Some),
+                };
+                result.unwrap_or_else(|reason| {
+                    on_bad(start..next, reason);
+                    None
+                })
+            }
+        };
+        if let Some(target) = taken {
+            accepted += 1;
+            if let Err(e) = cache.count_row(target, out) {
+                return (accepted, Err(e));
+            }
+        }
+    }
+    (accepted, Ok(accepted))
 }
 
 /// A line as an error shows it.
