@@ -54,6 +54,10 @@ pub enum Error {
         /// The most that there can be.
         limit: usize,
     },
+    /// A row is not one that its stream, table or a stream derived from it can take. Sending it again does not help;
+    /// others of the same request may be sent without it.
+    #[error("{0}")]
+    Refused(String),
     /// The disk has no room for the next log file; writes are taken again once there is.
     #[error("the disk takes no more log: {0}; make room and write again")]
     NoRoom(String),

@@ -21,8 +21,8 @@ pub use catalog::{
     StreamOptions, TagColumn, TooOld,
 };
 pub use engine::{
-    Commit, CommitObserver, Done, Engine, EngineConfig, EngineMetrics, Request, Rows, SEAL_ROWS,
-    Snapshot, StorageStats, StreamStorage,
+    Commit, CommitObserver, Done, Engine, EngineConfig, EngineMetrics, Request, RowTransform, Rows,
+    SEAL_ROWS, Snapshot, StorageStats, StreamStorage, pick,
 };
 pub use error::Error;
 pub use scan::{

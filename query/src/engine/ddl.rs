@@ -227,7 +227,7 @@ pub(super) fn engine_error(e: Error) -> QueryError {
     match e {
         Error::StreamExists(_) => QueryError::Conflict(e.to_string()),
         Error::StreamNotFound(_) | Error::UnknownStream(_) => QueryError::Conflict(e.to_string()),
-        Error::InvalidDefinition(_) | Error::TypeConflict { .. } | Error::AmbiguousName { .. } => {
+        Error::Refused(_) | Error::InvalidDefinition(_) | Error::TypeConflict { .. } | Error::AmbiguousName { .. } => {
             QueryError::Exec(e.to_string())
         }
         Error::Overloaded { .. } | Error::Closed => QueryError::Busy(e.to_string()),

@@ -83,6 +83,7 @@ impl From<tsdb::Error> for ApiError {
                 retry_after: Some(1),
                 ..ApiError::new(503, "overloaded", message)
             },
+            E::Refused(_) => ApiError::new(422, "refused", message),
             E::TooLarge { .. } => ApiError::new(413, "rows_too_large", message),
             E::NoRoom(_) => ApiError {
                 retry_after: Some(10),

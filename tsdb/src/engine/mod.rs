@@ -7,11 +7,13 @@ mod recover;
 mod request;
 mod shared;
 mod state;
+mod transform;
 
 pub(crate) use flush::{OWNED, read_catalog_file};
 pub use request::{Commit, CommitObserver, Done, Request, Rows, SEAL_ROWS};
 pub use shared::EngineMetrics;
 pub use state::Snapshot;
+pub use transform::{RowTransform, pick};
 
 use crate::Error;
 use crate::catalog::Catalog;
@@ -134,9 +136,19 @@ impl Engine {
         &self.shared().clock
     }
 
-    /// Commits a request; `done` is told once it is durable and visible, or why it never will be.
-    pub fn submit(&self, request: Request, done: Done) {
-        if let Err(error) = self.admit(&request) {
+    /// Lets a transform change the rows of every request submitted from now on; `None` lets them pass as they are.
+    pub fn set_transform(&self, transform: Option<Arc<dyn RowTransform>>) {
+        self.shared().transforms.set(transform);
+    }
+
+    /// Commits a request; `done` is told once it is durable and visible, or why it never will be. Rows that the engine's
+    /// transform concerns are changed first, on this thread.
+    pub fn submit(&self, mut request: Request, done: Done) {
+        let shared = self.shared();
+        let taken = self
+            .admit(&request)
+            .and_then(|()| shared.transforms.apply(&mut request, shared.clock.as_ref()));
+        if let Err(error) = taken {
             return done(Err(error));
         }
         if let Err((_, done)) = self.shared().queue.push((request, done)) {

@@ -90,6 +90,7 @@ impl Parts {
         let shared = Arc::new(Shared {
             catalog,
             queue: RequestQueue::default(),
+            transforms: Default::default(),
             flush_signal: Signal::default(),
             prepare_signal: Signal::default(),
             metrics: EngineMetrics::default(),

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use std::sync::Arc;
-use tsdb_types::{Batch, BatchBuilder, Lsn};
+use tsdb_types::{Batch, BatchBuilder, Lsn, StreamId};
 
 /// Rows of one stream in a request.
 #[derive(Debug)]
@@ -24,6 +24,15 @@ impl Rows {
             0 => None,
             n if n < SEAL_ROWS => Some(Rows::Small(builder)),
             _ => builder.finish().map(Rows::Sealed),
+        }
+    }
+
+    /// The stream they are of.
+    #[must_use]
+    pub fn stream(&self) -> StreamId {
+        match self {
+            Rows::Sealed(batch) => batch.stream,
+            Rows::Small(builder) => builder.stream,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::committer::Waiting;
 use super::state::Published;
+use super::transform::Transforms;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::io::{Disk, Waker};
@@ -224,6 +225,7 @@ pub(crate) struct Shared {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) published: Mutex<Published>,
     pub(crate) queue: RequestQueue,
+    pub(crate) transforms: Transforms,
     pub(crate) flush_signal: Signal,
     pub(crate) prepare_signal: Signal,
     pub(crate) metrics: EngineMetrics,

@@ -1,0 +1,192 @@
+//! Rows on their way into the log: what may be made of them first.
+
+use super::request::{Request, Rows};
+use crate::Error;
+use crate::clock::Clock;
+use parking_lot::RwLock;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tsdb_types::{Batch, BatchBuilder, DataType, Schema, StreamId};
+
+/// Changes the rows of requests before they are committed: drops some, derives rows of other streams from them. What it
+/// yields is what is logged, so a replay of the log does not ask it again. Runs on the thread that submits, for many
+/// requests at a time.
+pub trait RowTransform: Send + Sync {
+    /// Whether anything is to be done with rows of this stream. Asked for each part of each request: it must be quick.
+    fn concerns(&self, stream: StreamId) -> bool;
+
+    /// The rows to be committed in place of `rows`, which came at `wall_ns` (nanoseconds since the epoch). Rows of a stream
+    /// keep their order.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when there is something wrong with a row; then nothing of the request is committed.
+    fn apply(&self, rows: Vec<Rows>, wall_ns: i64) -> Result<Vec<Rows>, Error>;
+}
+
+/// The transform of an engine, if it has one.
+#[derive(Default)]
+pub(crate) struct Transforms {
+    any: AtomicBool,
+    current: RwLock<Option<Arc<dyn RowTransform>>>,
+}
+
+impl Transforms {
+    pub(crate) fn set(&self, transform: Option<Arc<dyn RowTransform>>) {
+        let mut current = self.current.write();
+        self.any.store(transform.is_some(), Ordering::Release);
+        *current = transform;
+    }
+
+    /// Applies the transform to a request that it concerns. A panic in it is that request's error alone.
+    pub(crate) fn apply(&self, request: &mut Request, clock: &dyn Clock) -> Result<(), Error> {
+        if !self.any.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let Some(transform) = self.current.read().clone() else {
+            return Ok(());
+        };
+        if !request.rows.iter().any(|r| transform.concerns(r.stream())) {
+            return Ok(());
+        }
+        let rows = std::mem::take(&mut request.rows);
+        let wall_ns = clock.wall_ns();
+        let applied = catch_unwind(AssertUnwindSafe(|| transform.apply(rows, wall_ns)));
+        request.rows = applied.unwrap_or_else(|_| {
+            Err(Error::Refused(
+                "the rows could not be transformed: a transform of the stream has panicked".into(),
+            ))
+        })?;
+        Ok(())
+    }
+}
+
+/// Some rows of a batch, by their places, as a builder of the same stream, whose columns `schema` tells.
+#[must_use]
+pub fn pick(batch: &Batch, schema: &Schema, rows: &[u32]) -> BatchBuilder {
+    let mut builder = BatchBuilder::new(batch.stream);
+    for row in rows.iter().map(|r| *r as usize) {
+        let series = tsdb_types::SeriesId(batch.series.i64_at(row) as u32);
+        builder.begin_row(batch.time.i64_at(row), series);
+        for (id, column) in &batch.columns {
+            let Some(def) = schema.columns.get(usize::from(id.0)) else {
+                continue;
+            };
+            if !column.is_valid(row) {
+                continue;
+            }
+            // A row has each column once, so there is room for the value.
+            let Some(to) = builder.column(*id, def.data_type) else {
+                continue;
+            };
+            match def.data_type {
+                DataType::Float64 => to.push_f64(column.f64_at(row)),
+                DataType::Decimal { .. } => {
+                    to.push_i128(column.i128_at(row));
+                }
+                DataType::Utf8 => {
+                    // Invariant: text columns hold whole UTF-8 texts, and these fitted into one column before.
+                    let text = std::str::from_utf8(column.str_at(row)).unwrap_or_default();
+                    to.push_str(text);
+                }
+                DataType::Bool | DataType::Int64 | DataType::UInt64 | DataType::Timestamp => {
+                    to.push_i64(column.i64_at(row));
+                }
+            }
+        }
+    }
+    builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{def, rows, values};
+    use super::*;
+    use crate::{ColumnId, Engine, EngineConfig};
+
+    /// Keeps even values, and copies them to another stream; fails on 13, panics on 77.
+    struct Even {
+        of: StreamId,
+        to: StreamId,
+        schema: Arc<Schema>,
+    }
+
+    impl RowTransform for Even {
+        fn concerns(&self, stream: StreamId) -> bool {
+            stream == self.of
+        }
+
+        fn apply(&self, rows: Vec<Rows>, _: i64) -> Result<Vec<Rows>, Error> {
+            let mut out = Vec::new();
+            for rows in rows {
+                let batch = match rows {
+                    Rows::Sealed(batch) => batch,
+                    Rows::Small(builder) => builder.finish().unwrap(),
+                };
+                let values = batch.column(ColumnId(2)).unwrap();
+                let all = 0..batch.rows as u32;
+                assert!(all.clone().all(|i| values.i64_at(i as usize) != 77));
+                if all.clone().any(|i| values.i64_at(i as usize) == 13) {
+                    return Err(Error::Refused("13".into()));
+                }
+                let even: Vec<u32> = all
+                    .filter(|i| values.i64_at(*i as usize) % 2 == 0)
+                    .collect();
+                let kept = pick(&batch, &self.schema, &even);
+                let mut copy = kept.clone();
+                copy.stream = self.to;
+                out.extend([kept, copy].into_iter().filter_map(Rows::from_builder));
+            }
+            Ok(out)
+        }
+    }
+
+    #[test]
+    fn what_a_transform_yields_is_what_is_committed() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(&EngineConfig::new(dir.path())).unwrap();
+        let make = |name| {
+            engine
+                .catalog()
+                .create_stream("default", name, &def())
+                .unwrap()
+        };
+        let (from, to, other) = (make("from"), make("to"), make("other"));
+        // So that series have the same ids in both.
+        rows(&to, 0..7, true);
+        engine.set_transform(Some(Arc::new(Even {
+            of: from.id,
+            to: to.id,
+            schema: from.schema(),
+        })));
+        let before = engine.commit(rows(&from, 0..10, true)).unwrap();
+        let after = engine.commit(rows(&from, 20..30, false)).unwrap();
+        assert_eq!(after, before.next());
+        for (refused, why) in [(12..14, "13"), (70..80, "panicked")] {
+            let error = engine.commit(rows(&from, refused, true)).unwrap_err();
+            assert!(
+                matches!(&error, Error::Refused(m) if m.contains(why)),
+                "{error}"
+            );
+        }
+        // Nothing of the refused ones is there, and the log goes on.
+        engine.commit(rows(&other, 0..10, true)).unwrap();
+        let even: Vec<i64> = (0..10).chain(20..30).filter(|v| v % 2 == 0).collect();
+        let check = |engine: &Engine| {
+            let snapshot = engine.snapshot();
+            let of = |name| {
+                let stream = engine.catalog().stream("default", name).unwrap();
+                values(&snapshot, &stream)
+            };
+            assert_eq!(of("from"), even);
+            assert_eq!(of("to"), even);
+            assert_eq!(of("other"), (0..10).collect::<Vec<_>>());
+        };
+        check(&engine);
+        engine.set_transform(None);
+        engine.close();
+        drop(engine);
+        // A replay of the log does not ask again.
+        check(&Engine::open(&EngineConfig::new(dir.path())).unwrap());
+    }
+}
