@@ -85,3 +85,22 @@ SELECT COUNT(*) FILTER (WHERE a > 1), sum(DISTINCT a), array_agg(a ORDER BY b DE
 SELECT 0x2A, 1., .5, 1.5e-3, 170141183460469231731687303715884105728, TRUE, FALSE, NULL, 'a''b', TIME '10:00', X'', `tick`, "Q""q";
 SELECT a FROM t GROUP BY GROUPING SETS ((a, b), a, (), (SELECT 1)), ROLLUP(a, b), CUBE(c);
 SELECT Größe, 名前 FROM "ß" WHERE 名前 = 'é';
+----
+CREATE TABLE users (id BIGINT PRIMARY KEY NOT NULL, name STRING, plan.tier STRING NULL);
+CREATE OR REPLACE TABLE IF NOT EXISTS shop.prices (city STRING, sku STRING NOT NULL, price DECIMAL(10,2), primary INT, PRIMARY KEY (city, sku)) WITH (kafka_topic = 'prices', value_format = json);
+CREATE TABLE t (a INT); DROP TABLE IF EXISTS t; SHOW TABLES; DESCRIBE TABLE t;
+CREATE TABLE t (a.b INT PRIMARY KEY, "c.d" INT);
+INSERT INTO users VALUES (1, 'Ada', NULL); UPSERT INTO users (id, name) VALUES (1, 'Ada'); UPSERT INTO users SELECT id, name FROM news;
+DELETE FROM users WHERE id = 1;
+----
+CREATE SINK out FROM revenue WITH (kafka_topic = 'out', value_format = 'json', key = 'city', exactly_once = true);
+CREATE SINK IF NOT EXISTS shop.out FROM shop.purchases;
+CREATE SINK big AS SELECT * FROM purchases WHERE amount > 100 EMIT CHANGES WITH (kafka_topic = big);
+DROP SINK out; DROP SINK IF EXISTS out; SHOW SINKS LIKE 'o%';
+----
+CREATE STREAM s (a INT, ts TIMESTAMP) WITH (kafka_topic = 's') WHERE a > 1 AND a IS NOT NULL SAMPLE 10 PERCENT BY a, ts PRIORITY CASE WHEN a > 5 THEN 'critical' ELSE 'low' END;
+CREATE STREAM s SAMPLE 0.5 PERCENT; CREATE STREAM s (a INT) PRIORITY 'high'; CREATE STREAM s WHERE sample > 1;
+CREATE STREAM IF NOT EXISTS big WITH (tags = 'city') AS SELECT p.*, u.name AS who FROM purchases p LEFT JOIN users u ON p.user_id = u.id JOIN cities USING (city) WHERE amount > 100 SAMPLE 10 PERCENT BY user_id;
+CREATE STREAM copy AS SELECT * FROM purchases SAMPLE 50 PERCENT; CREATE STREAM c AS SELECT a sample FROM t priority; CREATE STREAM c AS SELECT 1 SAMPLE 1 PERCENT BY 2;
+----
+REPLAY DEAD LETTERS; REPLAY DEAD LETTERS FROM shop.purchases WHERE reason LIKE '%type%'; PAUSE SOURCE purchases; RESUME SOURCE "purchases";

@@ -1,6 +1,7 @@
 //! `CREATE STREAM`: columns and options become a stream's definition.
 
 use super::nearest::did_you_mean;
+use super::options::{names, one_source, source_option};
 use crate::error::{BindError, BindResult};
 use crate::types::stored_type;
 use query_lang::ast::{
@@ -9,7 +10,7 @@ use query_lang::ast::{
 use tsdb::types::{DataType, Role};
 use tsdb::{Late, StreamDef, StreamOptions};
 
-/// The options of `CREATE STREAM .. WITH (..)`.
+/// The options of `CREATE STREAM .. WITH (..)` that the engine itself reads.
 const OPTIONS: &[&str] = &[
     "event_time",
     "tags",
@@ -18,15 +19,7 @@ const OPTIONS: &[&str] = &[
     "late",
     "retention",
     "partition",
-    "kafka_topic",
-    "kafka_brokers",
-    "value_format",
-    "key_format",
-    "key",
     "timestamp",
-    "timestamp_format",
-    "partitions",
-    "replicas",
 ];
 /// Names that an event-time column goes by when none is declared.
 const TIME_NAMES: &[&str] = &["timestamp", "ts", "time"];
@@ -131,25 +124,25 @@ fn options(
             }
             "retention" => options.retention_ns = Some(duration(option, 1)?),
             "partition" => options.partition_ns = duration(option, NANOS_PER_SECOND)?,
-            "kafka_topic" => {
-                notices.push(format!(
-                    "the topic '{}' is read once Kafka brokers are configured; rows can be posted meanwhile",
-                    text(option)?
-                ));
-                options.extra.push((name.clone(), text(option)?.to_owned()));
-            }
-            other if OPTIONS.contains(&other) || other.starts_with("kafka.") => {
-                options.extra.push((name.clone(), any(&option.value)));
-            }
-            other => {
-                return Err(BindError::new(
-                    option.name_span,
-                    format!("there is no stream option \"{other}\""),
-                )
-                .hint(did_you_mean(other, OPTIONS.iter().copied())));
-            }
+            other => match source_option(option, other) {
+                Some(kept) => options.extra.push((name.clone(), kept?)),
+                None => {
+                    let known = OPTIONS.iter().copied().chain(names());
+                    return Err(BindError::new(
+                        option.name_span,
+                        format!("there is no stream option \"{other}\""),
+                    )
+                    .hint(did_you_mean(other, known)));
+                }
+            },
         }
         seen.push(name);
+    }
+    one_source(&create.options)?;
+    if let Some((_, topic)) = options.extra.iter().find(|(n, _)| n == "kafka_topic") {
+        notices.push(format!(
+            "the topic '{topic}' is read once Kafka brokers are configured; rows can be posted meanwhile"
+        ));
     }
     Ok(options)
 }
@@ -245,13 +238,6 @@ fn text(option: &SqlOption) -> BindResult<&str> {
             option.value_span,
             format!("option {} takes a text", option.name),
         )),
-    }
-}
-
-fn any(value: &Literal) -> String {
-    match value {
-        Literal::String(s) | Literal::Decimal(s) | Literal::Float(s) => s.clone(),
-        other => other.to_string(),
     }
 }
 

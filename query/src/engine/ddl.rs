@@ -6,7 +6,7 @@ use crate::bind::stream_def;
 use crate::bind::windowed::ContinuousQuery;
 use crate::error::{BindError, BindResult, QueryError};
 use query_lang::ast::{
-    CreateStream, CreateView, DropKind, Ident, ObjectName, Statement, StatementKind,
+    CreateStream, CreateView, DropKind, Ident, ObjectName, Span, Statement, StatementKind,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -75,6 +75,9 @@ impl QueryEngine {
         sql: &str,
         create: &CreateStream,
     ) -> Result<Output, QueryError> {
+        if let Some((span, what)) = later(create) {
+            return Err(BindError::not_yet(span, what).locate(sql));
+        }
         let new = stream_def(create).map_err(|e| e.locate(sql))?;
         let (db, name) = self.place(session, sql, &create.name)?;
         let catalog = self.engine().catalog();
@@ -142,8 +145,14 @@ impl QueryEngine {
         name: &ObjectName,
         if_exists: bool,
     ) -> Result<Output, QueryError> {
-        if kind == DropKind::Database {
-            return Err(BindError::not_yet(name.span(), "DROP DATABASE").locate(sql));
+        let later = match kind {
+            DropKind::Database => Some("DROP DATABASE"),
+            DropKind::Table => Some("DROP TABLE"),
+            DropKind::Sink => Some("DROP SINK"),
+            DropKind::Stream | DropKind::View => None,
+        };
+        if let Some(what) = later {
+            return Err(BindError::not_yet(name.span(), what).locate(sql));
         }
         let found = {
             let sources = EngineSources::new(self, session);
@@ -202,6 +211,22 @@ impl QueryEngine {
         let lsn = self.log().await?;
         Ok(self.done(message, lsn, Vec::new()))
     }
+}
+
+/// What a stream is asked to do with incoming rows, and where that is said.
+fn later(create: &CreateStream) -> Option<(Span, &'static str)> {
+    let name = create.name.span();
+    let derived = create
+        .derived
+        .as_ref()
+        .map(|_| (name, "CREATE STREAM .. AS"));
+    let filter = create
+        .filter
+        .as_ref()
+        .map(|e| (e.span, "WHERE of a stream"));
+    let sample = create.sample.as_ref().map(|s| (s.span, "SAMPLE"));
+    let priority = create.priority.as_ref().map(|e| (e.span, "PRIORITY"));
+    derived.or(filter).or(sample).or(priority)
 }
 
 /// The names that a view gives its first columns.

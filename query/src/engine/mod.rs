@@ -193,8 +193,13 @@ impl QueryEngine {
             }
             StatementKind::CreateDatabase { .. }
             | StatementKind::CreateStream(_)
+            | StatementKind::CreateTable(_)
             | StatementKind::CreateView(_)
-            | StatementKind::Drop { .. } => self.ddl(session, sql, statement).await,
+            | StatementKind::CreateSink(_)
+            | StatementKind::Drop { .. }
+            | StatementKind::ReplayDeadLetters { .. }
+            | StatementKind::PauseSource { .. }
+            | StatementKind::ResumeSource { .. } => self.ddl(session, sql, statement).await,
         }
     }
 

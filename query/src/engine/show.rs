@@ -115,6 +115,8 @@ impl QueryEngine {
                     lsn,
                 )
             }
+            // No sink can be made yet.
+            ShowKind::Sinks => table(vec![("name", text(std::iter::empty()))], lsn),
             ShowKind::Sources => {
                 let option = |s: &tsdb::Stream, name: &str| {
                     s.options

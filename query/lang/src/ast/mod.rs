@@ -33,8 +33,8 @@ pub use query::{
 };
 pub use span::{Place, Span, line_column};
 pub use statement::{
-    ColumnDef, CreateStream, CreateView, DropKind, Insert, InsertSource, ShowKind, SqlOption,
-    Statement, StatementKind,
+    ColumnDef, CreateSink, CreateStream, CreateTable, CreateView, DropKind, Insert, InsertSource,
+    Sample, ShowKind, SinkSource, SqlOption, Statement, StatementKind,
 };
 pub use table::{
     Join, JoinConstraint, JoinKind, JoinWithin, TableAlias, TableFactor, TableRef, WindowedTable,

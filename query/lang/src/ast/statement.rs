@@ -1,6 +1,6 @@
 //! Statements.
 
-use super::{DataType, Expr, Ident, Literal, ObjectName, Query, Span, Values};
+use super::{DataType, Expr, Ident, Literal, ObjectName, Query, Select, Span, Values};
 
 /// One statement and where it stands (without its semicolon).
 #[derive(Debug, Clone)]
@@ -28,10 +28,14 @@ pub enum StatementKind {
         if_not_exists: bool,
     },
     /// `CREATE STREAM ..`
-    CreateStream(CreateStream),
+    CreateStream(Box<CreateStream>),
+    /// `CREATE [OR REPLACE] TABLE ..`
+    CreateTable(CreateTable),
     /// `CREATE [OR REPLACE] [MATERIALIZED] VIEW .. AS ..`
     CreateView(CreateView),
-    /// `INSERT INTO ..`
+    /// `CREATE SINK ..`
+    CreateSink(CreateSink),
+    /// `INSERT INTO ..`, `UPSERT INTO ..`
     Insert(Insert),
     /// `DELETE FROM table [WHERE ..]`
     Delete {
@@ -54,7 +58,7 @@ pub enum StatementKind {
         /// What to describe.
         name: ObjectName,
     },
-    /// `DROP STREAM | VIEW | DATABASE [IF EXISTS] name`
+    /// `DROP STREAM | TABLE | VIEW | SINK | DATABASE [IF EXISTS] name`
     Drop {
         /// What kind of thing it is said to be.
         kind: DropKind,
@@ -72,6 +76,23 @@ pub enum StatementKind {
         /// What to explain; never itself an `EXPLAIN`.
         statement: Box<Statement>,
     },
+    /// `REPLAY DEAD LETTERS [FROM stream] [WHERE ..]`
+    ReplayDeadLetters {
+        /// Whose letters; those of every stream when absent.
+        stream: Option<ObjectName>,
+        /// Which of them; all when absent.
+        predicate: Option<Expr>,
+    },
+    /// `PAUSE SOURCE stream`
+    PauseSource {
+        /// The stream whose source is to stop reading.
+        stream: ObjectName,
+    },
+    /// `RESUME SOURCE stream`
+    ResumeSource {
+        /// The stream whose source is to go on reading.
+        stream: ObjectName,
+    },
     /// `USE database`
     Use {
         /// The database that unqualified names mean from now on.
@@ -86,17 +107,82 @@ pub enum StatementKind {
     },
 }
 
-/// `CREATE STREAM [IF NOT EXISTS] name [(columns)] [WITH (options)]`
+/// `CREATE STREAM [IF NOT EXISTS] name [(columns)] [WITH (options)] [WHERE ..] [SAMPLE ..] [PRIORITY ..]`, or
+/// `CREATE STREAM [IF NOT EXISTS] name [WITH (options)] AS SELECT .. [SAMPLE ..]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateStream {
     /// The new stream.
     pub name: ObjectName,
-    /// Declared columns, maybe none.
+    /// Declared columns, maybe none; always none with `derived`.
     pub columns: Vec<ColumnDef>,
     /// `WITH (..)`, in the order written.
     pub options: Vec<SqlOption>,
     /// Whether an existing one is no error.
     pub if_not_exists: bool,
+    /// `AS SELECT ..`: what its rows are made from as rows of another stream come in.
+    pub derived: Option<Box<Select>>,
+    /// `WHERE ..` behind the options: which incoming rows are kept; absent with `derived`, whose own `WHERE` says it.
+    pub filter: Option<Expr>,
+    /// `SAMPLE ..`: which part of them is kept.
+    pub sample: Option<Sample>,
+    /// `PRIORITY ..`: how much each row matters when not all can be taken; absent with `derived`.
+    pub priority: Option<Expr>,
+}
+
+/// `SAMPLE n PERCENT [BY a, b]`
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// How many of a hundred: digits with or without a point, above 0 and at most 100.
+    pub percent: Literal,
+    /// Rows that are equal in these are kept or left out together; each row by itself when empty.
+    pub by: Vec<Expr>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+impl PartialEq for Sample {
+    fn eq(&self, other: &Self) -> bool {
+        self.percent == other.percent && self.by == other.by
+    }
+}
+
+/// `CREATE [OR REPLACE] TABLE [IF NOT EXISTS] name (columns, PRIMARY KEY (a, b)) [WITH (options)]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateTable {
+    /// The new table.
+    pub name: ObjectName,
+    /// Its columns; at least one.
+    pub columns: Vec<ColumnDef>,
+    /// The columns that tell rows apart, also when written behind a column's type; maybe none.
+    pub primary_key: Vec<Ident>,
+    /// `WITH (..)`, in the order written.
+    pub options: Vec<SqlOption>,
+    /// Whether an existing one is no error.
+    pub if_not_exists: bool,
+    /// Whether an existing one gives way.
+    pub or_replace: bool,
+}
+
+/// `CREATE SINK [IF NOT EXISTS] name FROM stream [WITH (options)]`, or `.. AS query [WITH (options)]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateSink {
+    /// The new sink.
+    pub name: ObjectName,
+    /// What it sends.
+    pub source: SinkSource,
+    /// `WITH (..)`, in the order written.
+    pub options: Vec<SqlOption>,
+    /// Whether an existing one is no error.
+    pub if_not_exists: bool,
+}
+
+/// What a sink sends.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SinkSource {
+    /// `FROM name`: the rows of a stream, or the changes of a view.
+    Named(ObjectName),
+    /// `AS query`: the changes of a continuous query.
+    Query(Box<Query>),
 }
 
 /// One declared column.
@@ -161,7 +247,7 @@ pub struct CreateView {
     pub query: Box<Query>,
 }
 
-/// `INSERT INTO table [(columns)] VALUES .. | query`
+/// `INSERT | UPSERT INTO table [(columns)] VALUES .. | query`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Insert {
     /// Where to.
@@ -170,6 +256,8 @@ pub struct Insert {
     pub columns: Vec<Ident>,
     /// The rows.
     pub source: InsertSource,
+    /// Whether `UPSERT` was said: the target is a table.
+    pub upsert: bool,
 }
 
 /// Where inserted rows come from.
@@ -203,6 +291,8 @@ pub enum ShowKind {
     Queries,
     /// `SHOW SOURCES`
     Sources,
+    /// `SHOW SINKS`
+    Sinks,
 }
 
 /// What `DROP` removes.
@@ -210,6 +300,10 @@ pub enum ShowKind {
 pub enum DropKind {
     /// `DROP STREAM`
     Stream,
+    /// `DROP TABLE`
+    Table,
+    /// `DROP SINK`
+    Sink,
     /// `DROP [MATERIALIZED] VIEW`
     View,
     /// `DROP DATABASE`

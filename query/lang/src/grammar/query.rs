@@ -14,7 +14,7 @@ use crate::error::SyntaxErrorKind;
 use crate::token::Symbol;
 
 /// Units of depth that a query counts: its functions take more stack than an expression's.
-const QUERY_DEPTH: usize = 5;
+pub(crate) const QUERY_DEPTH: usize = 5;
 
 /// Whether a query begins here, parentheses aside.
 pub(crate) fn at_query(i: Tokens<'_>) -> bool {

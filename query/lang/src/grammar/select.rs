@@ -9,6 +9,7 @@ use super::clauses::name_list;
 use super::expr::{expr, over_spec};
 use super::input::{PResult, Stop, Tokens};
 use super::query::at_query;
+use super::statement::at_sample;
 use super::table::table_ref;
 use super::window::{at_event_window, event_window};
 use crate::ast::{Distinct, Ident, LatestOn, NamedWindow, ObjectName, Place, Select, SelectItem};
@@ -90,7 +91,7 @@ pub(crate) fn alias(i: Tokens<'_>) -> PResult<'_, Option<Ident>> {
         return Ok((i, Some(alias)));
     }
     let bare = match i.kind() {
-        TokenKind::Word => can_be_bare_alias(i.text()),
+        TokenKind::Word => can_be_bare_alias(i.text()) && !at_sample(i),
         TokenKind::Quoted => true,
         _ => false,
     };

@@ -9,6 +9,7 @@ use super::expr::{call_args, expr};
 use super::input::{PResult, Stop, Tokens};
 use super::interval::not_negative;
 use super::query::{at_query, query, query_goes_on, query_rest, subquery};
+use super::statement::at_sample;
 use super::window::{at_windowed_table, refuse_pattern, windowed_table};
 use crate::ast::{
     Join, JoinConstraint, JoinKind, JoinWithin, Place, Query, SetExpr, TableAlias, TableFactor,
@@ -168,7 +169,7 @@ fn table_alias(i: Tokens<'_>) -> PResult<'_, Option<TableAlias>> {
         ident(i.advance())?
     } else {
         let bare = match i.kind() {
-            TokenKind::Word => can_be_bare_alias(i.text()),
+            TokenKind::Word => can_be_bare_alias(i.text()) && !at_sample(i),
             TokenKind::Quoted => true,
             _ => false,
         };

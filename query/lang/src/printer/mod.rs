@@ -4,6 +4,7 @@
 //! on one line, with `AS` before every alias and parentheses only where the tree needs them (so that
 //! a text at the limit of depth stays within it).
 
+mod create;
 mod expr;
 mod function;
 mod names;

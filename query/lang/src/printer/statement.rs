@@ -2,12 +2,9 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::names::{Declared, is_word, quoted};
+use super::names::quoted;
 use super::{clause, in_parens, list};
-use crate::ast::{
-    ColumnDef, CreateStream, CreateView, DropKind, Insert, InsertSource, ShowKind, SqlOption,
-    Statement, StatementKind,
-};
+use crate::ast::{CreateView, DropKind, Insert, InsertSource, ShowKind, Statement, StatementKind};
 
 impl Display for Statement {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -15,7 +12,7 @@ impl Display for Statement {
     }
 }
 
-fn if_not_exists(given: bool) -> &'static str {
+pub(super) fn if_not_exists(given: bool) -> &'static str {
     if given { "IF NOT EXISTS " } else { "" }
 }
 
@@ -29,7 +26,9 @@ impl Display for StatementKind {
                 write!(f, "CREATE DATABASE {}{name}", if_not_exists(*lenient))
             }
             StatementKind::CreateStream(create) => write!(f, "{create}"),
+            StatementKind::CreateTable(create) => write!(f, "{create}"),
             StatementKind::CreateView(create) => write!(f, "{create}"),
+            StatementKind::CreateSink(create) => write!(f, "{create}"),
             StatementKind::Insert(insert) => write!(f, "{insert}"),
             StatementKind::Delete { table, predicate } => {
                 write!(f, "DELETE FROM {table}")?;
@@ -54,6 +53,8 @@ impl Display for StatementKind {
             } => {
                 let kind = match kind {
                     DropKind::Stream => "STREAM",
+                    DropKind::Table => "TABLE",
+                    DropKind::Sink => "SINK",
                     DropKind::View => "VIEW",
                     DropKind::Database => "DATABASE",
                 };
@@ -72,6 +73,13 @@ impl Display for StatementKind {
                 let verbose = if *verbose { "VERBOSE " } else { "" };
                 write!(f, "EXPLAIN {analyze}{verbose}{statement}")
             }
+            StatementKind::ReplayDeadLetters { stream, predicate } => {
+                f.write_str("REPLAY DEAD LETTERS")?;
+                clause(f, " FROM ", stream)?;
+                clause(f, " WHERE ", predicate)
+            }
+            StatementKind::PauseSource { stream } => write!(f, "PAUSE SOURCE {stream}"),
+            StatementKind::ResumeSource { stream } => write!(f, "RESUME SOURCE {stream}"),
             StatementKind::Use { database } => write!(f, "USE {database}"),
             StatementKind::Set { name, value } => write!(f, "SET {name} = {value}"),
         }
@@ -89,39 +97,8 @@ impl Display for ShowKind {
             ShowKind::Functions => "FUNCTIONS",
             ShowKind::Queries => "QUERIES",
             ShowKind::Sources => "SOURCES",
+            ShowKind::Sinks => "SINKS",
         })
-    }
-}
-
-impl Display for CreateStream {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "CREATE STREAM {}{}",
-            if_not_exists(self.if_not_exists),
-            self.name
-        )?;
-        in_parens(f, " ", &self.columns)?;
-        in_parens(f, " WITH ", &self.options)
-    }
-}
-
-impl Display for ColumnDef {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", Declared(&self.name), self.data_type)?;
-        f.write_str(if self.tag { " TAG" } else { "" })?;
-        f.write_str(if self.not_null { " NOT NULL" } else { "" })
-    }
-}
-
-impl Display for SqlOption {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.name.split('.').all(is_word) {
-            f.write_str(&self.name)?;
-        } else {
-            quoted(f, &self.name, '\'')?;
-        }
-        write!(f, " = {}", self.value)
     }
 }
 
@@ -147,7 +124,8 @@ impl Display for CreateView {
 
 impl Display for Insert {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "INSERT INTO {}", self.table)?;
+        let verb = if self.upsert { "UPSERT" } else { "INSERT" };
+        write!(f, "{verb} INTO {}", self.table)?;
         if !self.columns.is_empty() {
             f.write_str(" (")?;
             list(f, &self.columns, ", ")?;

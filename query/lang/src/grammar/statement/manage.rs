@@ -28,6 +28,7 @@ fn listing(i: Tokens<'_>) -> PResult<'_, ShowKind> {
         value(ShowKind::Functions, kw("FUNCTIONS")),
         value(ShowKind::Queries, kw("QUERIES")),
         value(ShowKind::Sources, kw("SOURCES")),
+        value(ShowKind::Sinks, kw("SINKS")),
     ))
     .parse(i)
 }
@@ -49,15 +50,17 @@ pub(crate) fn describe(i: Tokens<'_>) -> PResult<'_, StatementKind> {
     Ok((i, StatementKind::Describe { name }))
 }
 
-/// `STREAM | VIEW | DATABASE [IF EXISTS] name`
+/// `STREAM | TABLE | VIEW | SINK | DATABASE [IF EXISTS] name`
 pub(crate) fn drop(i: Tokens<'_>) -> PResult<'_, StatementKind> {
-    for what in ["TABLE", "TRIGGER", "FUNCTION", "SINK"] {
+    for what in ["TRIGGER", "FUNCTION"] {
         if i.is_word(0, what) {
             return Err(i.not_yet(&format!("DROP {what}"), None));
         }
     }
     let (i, kind) = alt((
         value(DropKind::Stream, kw("STREAM")),
+        value(DropKind::Table, kw("TABLE")),
+        value(DropKind::Sink, kw("SINK")),
         value(DropKind::View, kw("VIEW")),
         value(DropKind::View, kw("MATERIALIZED VIEW")),
         value(DropKind::Database, kw("DATABASE")),
@@ -70,6 +73,8 @@ pub(crate) fn drop(i: Tokens<'_>) -> PResult<'_, StatementKind> {
             (i, crate::ast::ObjectName::single(name))
         }
         DropKind::Stream => table_name(i, "a stream")?,
+        DropKind::Table => table_name(i, "a table")?,
+        DropKind::Sink => table_name(i, "a sink")?,
         DropKind::View => table_name(i, "a view")?,
     };
     Ok((

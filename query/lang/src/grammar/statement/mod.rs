@@ -1,9 +1,15 @@
 //! Statements, told apart by their first word.
 
+mod columns;
 mod create;
 mod manage;
 mod options;
+mod source;
+mod stream;
+mod table;
 mod write;
+
+pub(super) use stream::at_sample;
 
 use super::input::{PResult, Tokens};
 use super::query::{at_query, query};
@@ -11,9 +17,9 @@ use crate::ast::{Statement, StatementKind};
 use crate::token::{Symbol, TokenKind};
 
 /// What a statement can begin with, for messages.
-const FIRST_WORDS: [&str; 13] = [
+const FIRST_WORDS: [&str; 17] = [
     "SELECT", "CREATE", "INSERT", "SHOW", "DESCRIBE", "DROP", "EXPLAIN", "WITH", "VALUES",
-    "DELETE", "USE", "SET", "`(`",
+    "DELETE", "UPSERT", "USE", "SET", "REPLAY", "PAUSE", "RESUME", "`(`",
 ];
 
 /// One statement without its semicolon.
@@ -39,12 +45,16 @@ fn statement_kind(i: Tokens<'_>) -> PResult<'_, StatementKind> {
     };
     match first.as_str() {
         "CREATE" => create::create(i.advance()),
-        "INSERT" => write::insert(i.advance()),
+        "INSERT" => write::insert(i.advance(), false),
+        "UPSERT" => write::insert(i.advance(), true),
         "DELETE" => write::delete(i.advance()),
         "SHOW" => manage::show(i.advance()),
         "DESCRIBE" | "DESC" => manage::describe(i.advance()),
         "DROP" => manage::drop(i.advance()),
         "EXPLAIN" => explain(i.advance()),
+        "REPLAY" => source::replay(i.advance()),
+        "PAUSE" => source::pause(i.advance()),
+        "RESUME" => source::resume(i.advance()),
         "USE" => manage::use_database(i.advance()),
         "SET" => manage::set(i.advance()),
         "ALTER" => Err(i.not_yet("ALTER", None)),

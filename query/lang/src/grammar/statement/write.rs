@@ -1,4 +1,4 @@
-//! `INSERT` and `DELETE`
+//! `INSERT`, `UPSERT` and `DELETE`
 
 use nom::Parser;
 use nom::combinator::opt;
@@ -13,9 +13,10 @@ use crate::ast::{Emit, Insert, InsertSource, Query, SetExpr, StatementKind};
 use crate::token::Symbol;
 
 /// `INTO table [(columns)] VALUES .. | query`
-pub(crate) fn insert(i: Tokens<'_>) -> PResult<'_, StatementKind> {
+pub(crate) fn insert(i: Tokens<'_>, upsert: bool) -> PResult<'_, StatementKind> {
     let (i, _) = kw("INTO")(i)?;
-    let (i, table) = table_name(i, "a stream")?;
+    let what = if upsert { "a table" } else { "a stream" };
+    let (i, table) = table_name(i, what)?;
     // A parenthesis may also open the query.
     let inner = i.advance();
     let listed = i.is_symbol(0, Symbol::LeftParen)
@@ -38,6 +39,7 @@ pub(crate) fn insert(i: Tokens<'_>) -> PResult<'_, StatementKind> {
             table,
             columns,
             source,
+            upsert,
         }),
     ))
 }

@@ -1,5 +1,6 @@
 //! Strategies for trees of the shape the parser makes.
 
+mod create;
 mod expr;
 mod names;
 mod query;

@@ -5,6 +5,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::create::{create_sink, create_stream, create_table};
 use super::expr::expr;
 use super::names::*;
 use super::query::{plain_query, query, select_body, values};
@@ -96,11 +97,20 @@ pub(in crate::tests) fn explained() -> impl Strategy<Value = StatementKind> {
             ShowKind::Functions,
             ShowKind::Queries,
             ShowKind::Sources,
+            ShowKind::Sinks,
         ]),
         name(3).prop_map(|of| ShowKind::Columns { of }),
     ];
     let drop = prop_oneof![
-        (select(vec![DropKind::Stream, DropKind::View]), name(3)),
+        (
+            select(vec![
+                DropKind::Stream,
+                DropKind::Table,
+                DropKind::Sink,
+                DropKind::View
+            ]),
+            name(3)
+        ),
         ident().prop_map(|name| (DropKind::Database, ObjectName::single(name))),
     ];
     prop_oneof![
@@ -108,24 +118,22 @@ pub(in crate::tests) fn explained() -> impl Strategy<Value = StatementKind> {
             name,
             if_not_exists
         }),
-        (name(3), vec(column(), 0..4), option(), n()).prop_map(
-            |(name, columns, options, if_not_exists)| {
-                StatementKind::CreateStream(CreateStream {
-                    name,
-                    columns,
-                    options,
-                    if_not_exists,
-                })
-            }
-        ),
+        create_stream().prop_map(|create| StatementKind::CreateStream(Box::new(create))),
+        create_table().prop_map(StatementKind::CreateTable),
+        create_sink().prop_map(StatementKind::CreateSink),
         view.prop_map(StatementKind::CreateView),
-        (name(3), vec(ident(), 0..3), source).prop_map(|(table, columns, source)| {
+        (name(3), vec(ident(), 0..3), source, n()).prop_map(|(table, columns, source, upsert)| {
             StatementKind::Insert(Insert {
                 table,
                 columns,
                 source,
+                upsert,
             })
         }),
+        (of(name(3)), of(expr()))
+            .prop_map(|(stream, predicate)| StatementKind::ReplayDeadLetters { stream, predicate }),
+        name(3).prop_map(|stream| StatementKind::PauseSource { stream }),
+        name(3).prop_map(|stream| StatementKind::ResumeSource { stream }),
         (name(3), of(expr()))
             .prop_map(|(table, predicate)| StatementKind::Delete { table, predicate }),
         query().prop_map(|query| StatementKind::Query(Box::new(query))),
