@@ -58,6 +58,17 @@ pub enum Error {
     /// others of the same request may be sent without it.
     #[error("{0}")]
     Refused(String),
+    /// A source brings what was taken from it before; it goes on at `next`.
+    #[error("{partition} was taken up to {next} already")]
+    TakenAlready {
+        /// The source's partition.
+        partition: String,
+        /// The first place that was not taken.
+        next: u64,
+    },
+    /// A request of the same key was taken, or is on its way: its reply is in the ledger once it is durable.
+    #[error("a request of this key has been taken already")]
+    KeyTaken,
     /// The disk has no room for the next log file; writes are taken again once there is.
     #[error("the disk takes no more log: {0}; make room and write again")]
     NoRoom(String),

@@ -10,6 +10,7 @@ mod error;
 mod head;
 pub mod inspect;
 pub mod io;
+pub mod ledger;
 pub mod manifest;
 pub mod scan;
 pub mod segment;

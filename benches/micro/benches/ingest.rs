@@ -72,7 +72,7 @@ fn main() {
                     engine
                         .commit(Request {
                             rows: decoded.rows,
-                            tick: false,
+                            ..Request::default()
                         })
                         .expect("a batch commits");
                     latencies.push(begun.elapsed());

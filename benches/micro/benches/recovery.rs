@@ -71,7 +71,7 @@ fn main() {
         rows += decoded.accepted;
         let request = Request {
             rows: decoded.rows,
-            tick: false,
+            ..Request::default()
         };
         engine.commit(request).expect("a batch commits");
     }

@@ -1,14 +1,21 @@
 //! Where events come from besides HTTP: what each source hands over is a [`Record`], and an [`Intake`] makes rows of it.
 
+mod control;
 mod format;
 mod include;
 mod intake;
 #[cfg(test)]
 mod intake_tests;
+pub mod kafka;
 mod letters;
+mod pipe;
 mod record;
+mod runtime;
+mod status;
 
 pub use format::Format;
 pub use include::{Include, IncludeError};
 pub use intake::{Intake, MAX_MESSAGE_BYTES, Taken};
 pub use record::{Header, Record};
+pub use runtime::{FormatMaker, Sources, SourcesConfig};
+pub use status::{PartitionStatus, SourceState, SourceStatus};

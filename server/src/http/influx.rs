@@ -174,7 +174,7 @@ async fn accept(
     drop(body);
     if !rows.is_empty() {
         let lsn = engine
-            .commit_async(tsdb::Request { rows, tick: false })
+            .commit_async(tsdb::Request::of(rows))
             .await?;
         metrics.events.acknowledged(lsn.0, arrived);
         metrics

@@ -167,7 +167,7 @@ async fn commit(app: &App, taken: Taken, arrived: Instant) -> Result<Accepted, A
     } else {
         let lsn = app
             .engine
-            .commit_async(tsdb::Request { rows, tick: false })
+            .commit_async(tsdb::Request::of(rows))
             .await?;
         app.metrics.events.acknowledged(lsn.0, arrived);
         lsn

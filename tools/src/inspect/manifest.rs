@@ -12,6 +12,7 @@ fn kind(kind: FileKind) -> String {
         FileKind::CATALOG => "catalog".into(),
         FileKind::SERIES => "series".into(),
         FileKind::CHECKPOINT => "checkpoint".into(),
+        FileKind::LEDGER => "ledger".into(),
         FileKind(other) => format!("kind {other}"),
     }
 }

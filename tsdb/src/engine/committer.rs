@@ -3,6 +3,7 @@
 use super::request::{Commit, Done, Request, Rows};
 use super::shared::Shared;
 use crate::Error;
+use crate::ledger::{self, Entries, Gatekeeper};
 use crate::wal::{Log, SectionKind, WalError};
 use hashbrown::HashMap;
 use std::collections::VecDeque;
@@ -19,6 +20,8 @@ struct InFlight {
     commit: Arc<Commit>,
     /// Catalog entries of its record.
     catalog: Vec<u8>,
+    /// What its requests say of sources and keys.
+    taken: Entries,
     done: Vec<Done>,
     /// When it was taken, monotonic.
     taken_ns: u64,
@@ -32,6 +35,7 @@ pub(crate) struct Committer {
     /// Catalog entries of a record that the log has refused: they go into the next one, since ids that were given out
     /// stay given out.
     carry: Vec<u8>,
+    gatekeeper: Gatekeeper,
     /// Bytes of log that the metrics know of.
     counted: u64,
     poisoned: Option<Error>,
@@ -47,6 +51,7 @@ impl Committer {
             shared,
             in_flight: VecDeque::new(),
             carry: Vec::new(),
+            gatekeeper: Gatekeeper::default(),
             counted: 0,
             poisoned: None,
         }
@@ -100,7 +105,15 @@ impl Committer {
         let wall_ns = self.shared.clock.wall_ns();
         let (mut batches, mut small) = (Vec::new(), SmallRows::default());
         let (mut dones, mut tick) = (Vec::with_capacity(waiting.len()), false);
-        for (request, done) in waiting {
+        let mut taken = Entries::default();
+        for (mut request, done) in waiting {
+            if let Err(error) = self
+                .gatekeeper
+                .admit(&self.shared.ledger, &mut request, &mut taken)
+            {
+                done(Err(error));
+                continue;
+            }
             tick |= request.tick;
             dones.push(done);
             for rows in request.rows {
@@ -109,6 +122,9 @@ impl Committer {
                     Rows::Small(builder) => small.add(builder),
                 }
             }
+        }
+        if dones.is_empty() {
+            return;
         }
         batches.extend(small.finish().map(Arc::new));
         // Taken after the requests: whatever ids their rows use were queued before the rows were.
@@ -130,6 +146,16 @@ impl Committer {
             if tick {
                 record.section(SectionKind::TICK, tenant, &[]);
             }
+            if !taken.advances.is_empty() {
+                record.section_with(SectionKind::POSITIONS, tenant, |out| {
+                    ledger::encode_positions(&taken.advances, out);
+                });
+            }
+            if !taken.keys.is_empty() {
+                record.section_with(SectionKind::IDEMPOTENCY, tenant, |out| {
+                    ledger::encode_keys(taken.keys.iter(), out);
+                });
+            }
         });
         match appended {
             Ok(lsn) => {
@@ -142,6 +168,7 @@ impl Committer {
                 self.in_flight.push_back(InFlight {
                     commit,
                     catalog,
+                    taken,
                     done: dones,
                     taken_ns,
                 });
@@ -156,6 +183,8 @@ impl Committer {
                     refused => Error::from(refused),
                 };
                 self.carry = catalog;
+                self.gatekeeper
+                    .reset(self.in_flight.iter().map(|f| &f.taken));
                 dones.into_iter().for_each(|done| done(Err(error.clone())));
             }
         }
@@ -240,6 +269,7 @@ impl Committer {
             let Some(InFlight {
                 commit,
                 catalog,
+                taken,
                 done,
                 taken_ns,
             }) = self.in_flight.pop_front()
@@ -255,11 +285,16 @@ impl Committer {
                     .head_bytes
                     .fetch_add(grown as u64, Ordering::Relaxed);
                 published.catalog_log.extend_from_slice(&catalog);
+                self.shared
+                    .ledger
+                    .publish(&taken, commit.lsn, commit.wall_ns);
+                published.note_taken(&taken, &commit);
                 published
                     .observers
                     .iter()
                     .for_each(|o| o.on_commit(&commit));
             }
+            self.gatekeeper.published(&taken);
             let m = &self.shared.metrics;
             m.published.store(commit.lsn.0, Ordering::Release);
             m.commits.fetch_add(1, Ordering::Relaxed);

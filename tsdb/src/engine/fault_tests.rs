@@ -207,7 +207,7 @@ fn a_request_of_too_many_parts_fails_alone() {
         rows: (0..n)
             .flat_map(|v| rows(&stream, v..v + 1, false).rows)
             .collect(),
-        tick: false,
+        ..Request::default()
     };
     let (sender, receiver) = std::sync::mpsc::channel();
     let all = [parts(1), parts(70_000), parts(2)].into_iter().enumerate();
@@ -271,7 +271,7 @@ fn a_lost_definition_leaves_its_rows_without_tags_and_everything_else_whole() {
         b.column(ColumnId(2), DataType::Int64).unwrap().push_i64(v);
         Request {
             rows: vec![Rows::Small(b)],
-            tick: false,
+            ..Request::default()
         }
     };
     engine.commit(row("first", 1)).unwrap();

@@ -7,6 +7,7 @@ use super::shared::{PAUSE_AFTER_FAILURE, Shared};
 use super::state::Heads;
 use crate::Error;
 use crate::io::is_damaged;
+use crate::ledger::{self, Advance, DatedKey, FileMeta};
 use crate::manifest::{Edit, FileEntry, FileKind, Manifest, Owned, SegmentEntry};
 use crate::segment::{Segment, SegmentBuilder, SegmentMeta, file_name};
 use bytes::Bytes;
@@ -20,7 +21,7 @@ const SEGMENTS: &str = "segments";
 /// Directory of catalog files.
 const CATALOG: &str = "catalog";
 /// Which files are the manifest's to name, and its to remove when nothing does.
-pub(crate) const OWNED: [Owned; 2] = [
+pub(crate) const OWNED: [Owned; 3] = [
     Owned {
         dir: SEGMENTS,
         suffix: ".seg",
@@ -28,6 +29,10 @@ pub(crate) const OWNED: [Owned; 2] = [
     Owned {
         dir: CATALOG,
         suffix: ".cat",
+    },
+    Owned {
+        dir: ledger::DIRECTORY,
+        suffix: ".ldg",
     },
 ];
 
@@ -49,6 +54,7 @@ struct Frozen {
     lsn: Lsn,
     heads: Arc<Heads>,
     catalog: Vec<u8>,
+    ledger: Option<(Vec<Advance>, Vec<DatedKey>)>,
 }
 
 /// Writes segments; owned by one thread (or, in simulation, by the test).
@@ -135,10 +141,16 @@ impl Flusher {
             let heads = std::mem::take(&mut published.version.heads);
             let catalog = std::mem::take(&mut published.catalog_log);
             published.version.frozen = heads.clone();
+            let keys = std::mem::take(&mut published.new_keys);
+            let moved = std::mem::take(&mut published.moved);
+            let lives = |id| self.shared.catalog.stream_by_id(id).is_some();
+            let ledger = (moved || !keys.is_empty())
+                .then(|| (self.shared.ledger.all_positions(lives), keys));
             self.frozen = Some(Frozen {
                 lsn: published.version.lsn,
                 heads,
                 catalog,
+                ledger,
             });
         }
         self.write_frozen()
@@ -216,7 +228,12 @@ impl Flusher {
                 meta: Bytes::new(),
             }));
         }
+        let outlived = self.write_ledger(frozen, &mut edits)?;
         self.manifest.apply(&edits)?;
+        for name in outlived {
+            // Left behind it is named by nothing, and the next start removes it.
+            let _ = self.shared.disk.remove(&name);
+        }
         {
             let mut published = self.shared.published.lock();
             Arc::make_mut(&mut published.version.segments).extend(segments);
@@ -232,6 +249,33 @@ impl Flusher {
         );
         self.frozen = None;
         Ok(())
+    }
+
+    /// Saves what the frozen commits say of sources and keys; gives the files that are of no more use.
+    fn write_ledger(&self, frozen: &Frozen, edits: &mut Vec<Edit>) -> Result<Vec<String>, Error> {
+        let Some((positions, keys)) = &frozen.ledger else {
+            return Ok(Vec::new());
+        };
+        let name = format!("{}/{:020}.ldg", ledger::DIRECTORY, frozen.lsn.0);
+        self.write_file(&name, &ledger::encode_file(frozen.lsn, positions, keys))?;
+        self.sync_dir(ledger::DIRECTORY)?;
+        let meta = FileMeta::of(keys);
+        let files = self.manifest.state().files.values();
+        let mut older: Vec<_> = files.filter(|f| f.kind == FileKind::LEDGER).collect();
+        older.sort_by_key(|f| std::cmp::Reverse(f.lsn));
+        let older = older
+            .iter()
+            .map(|f| (f.name.as_str(), FileMeta::decode(&f.meta)));
+        let outlived = ledger::outlived(meta, older, self.shared.clock.wall_ns());
+        edits.extend(outlived.iter().cloned().map(Edit::RemoveFile));
+        edits.push(Edit::AddFile(FileEntry {
+            kind: FileKind::LEDGER,
+            tenant: TenantId(0),
+            name,
+            lsn: frozen.lsn,
+            meta: meta.encode().into(),
+        }));
+        Ok(outlived)
     }
 
     /// Writes a whole file and syncs it; its directory is synced by the caller. A leftover of an earlier attempt of
@@ -300,10 +344,12 @@ pub(crate) fn open_segment(shared: &Shared, meta: SegmentMeta) -> Segment {
 
 /// Makes the directories that flushes write to.
 pub(crate) fn create_dirs(disk: &dyn crate::io::Disk) -> Result<(), Error> {
-    [SEGMENTS, CATALOG].iter().try_for_each(|dir| {
-        disk.create_dir(dir)
-            .map_err(|e| Error::io(format!("make the directory {dir}"), &e))
-    })
+    [SEGMENTS, CATALOG, ledger::DIRECTORY]
+        .iter()
+        .try_for_each(|dir| {
+            disk.create_dir(dir)
+                .map_err(|e| Error::io(format!("make the directory {dir}"), &e))
+        })
 }
 
 fn catalog_file(lsn: Lsn, entries: &[u8]) -> Vec<u8> {

@@ -19,6 +19,7 @@ use crate::Error;
 use crate::catalog::Catalog;
 use crate::clock::{Clock, SystemClock};
 use crate::io::{Disk, IoKind, open_disk};
+use crate::ledger::Ledger;
 use crate::wal::LogConfig;
 use parking_lot::Mutex;
 use recover::{Parts, look_after_files};
@@ -124,6 +125,12 @@ impl Engine {
         &self.shared().catalog
     }
 
+    /// How far sources were taken, and the replies to requests that bore a key.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.shared().ledger
+    }
+
     /// The disk that the database lies on, for followers that keep files of their own.
     #[must_use]
     pub fn disk(&self) -> &Arc<dyn Disk> {
@@ -158,7 +165,7 @@ impl Engine {
 
     /// Whether the request's rows may be taken now.
     fn admit(&self, request: &Request) -> Result<(), Error> {
-        if request.rows.is_empty() {
+        if request.rows.is_empty() && request.advances.is_empty() && request.keyed.is_none() {
             return Ok(());
         }
         let shared = self.shared();
@@ -290,7 +297,7 @@ impl Engine {
             segment_bytes: version.segments.iter().map(|s| s.meta.bytes).sum(),
             ..StorageStats::default()
         };
-        for dir in ["manifest", "catalog"] {
+        for dir in ["manifest", "catalog", "ledger"] {
             // A directory that can't be listed now counts as empty; the next look will tell.
             stats.index_bytes += self
                 .disk()

@@ -9,6 +9,7 @@ use super::state::Published;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::io::{Disk, is_damaged};
+use crate::ledger::{self, Entries, Ledger};
 use crate::manifest::{FileKind, Manifest};
 use crate::segment::{Segment, SegmentMeta};
 use crate::wal::{self, LogConfig, Preparer, Record, SectionKind};
@@ -61,6 +62,8 @@ impl Parts {
         let state = manifest.state();
         let flushed = state.flushed;
         restore_catalog(disk.as_ref(), &catalog, &manifest, &mut damage);
+        let ledger = Ledger::default();
+        restore_ledger(disk.as_ref(), &ledger, &manifest, &mut damage);
         let log_config = LogConfig {
             file_bytes: config.wal_file_bytes,
         };
@@ -77,8 +80,11 @@ impl Parts {
             } else {
                 &mut saved
             };
-            let commit = Arc::new(restore(&catalog, &record, entries, &mut damage));
+            let (commit, taken) = restore(&catalog, &record, entries, &mut damage);
+            let commit = Arc::new(commit);
             if commit.lsn > flushed {
+                ledger.publish(&taken, commit.lsn, commit.wall_ns);
+                published.note_taken(&taken, &commit);
                 head_bytes += published.add(&catalog, &commit);
             }
             replay.push(commit);
@@ -89,6 +95,7 @@ impl Parts {
         }
         let shared = Arc::new(Shared {
             catalog,
+            ledger,
             queue: RequestQueue::default(),
             transforms: Default::default(),
             flush_signal: Signal::default(),
@@ -188,6 +195,46 @@ fn restore_catalog(disk: &dyn Disk, catalog: &Catalog, manifest: &Manifest, dama
     }
 }
 
+fn restore_ledger(disk: &dyn Disk, ledger: &Ledger, manifest: &Manifest, damage: &mut Damage) {
+    let files = manifest.state().files.values();
+    let mut files: Vec<_> = files.filter(|f| f.kind == FileKind::LEDGER).collect();
+    files.sort_by_key(|f| f.lsn);
+    for file in files {
+        let read = || {
+            let bytes = disk
+                .open(&file.name)
+                .and_then(|f| f.map())
+                .map_err(|e| Error::io(format!("read {}", file.name), &e))?;
+            let read = ledger::decode_file(&file.name, file.lsn, &bytes)?;
+            if is_damaged(&bytes) {
+                return Err(Error::Corrupt {
+                    file: file.name.clone(),
+                    what: "ledger",
+                    offset: 0,
+                });
+            }
+            Ok(read)
+        };
+        match read() {
+            Ok((advances, keys)) => {
+                let positions = Entries {
+                    advances,
+                    keys: Vec::new(),
+                };
+                ledger.publish(&positions, file.lsn, 0);
+                for (lsn, wall_ns, keyed) in keys {
+                    let keys = Entries {
+                        advances: Vec::new(),
+                        keys: vec![keyed],
+                    };
+                    ledger.publish(&keys, lsn, wall_ns);
+                }
+            }
+            Err(error) => damage.add(error.to_string()),
+        }
+    }
+}
+
 /// Takes the ids that a commit's rows use, where their definitions were lost: given out anew, they would make these rows
 /// somebody else's.
 fn keep_ids(catalog: &Catalog, commit: &Commit) {
@@ -255,15 +302,16 @@ pub(crate) fn look_after_files_once(shared: &Shared, preparer: &Preparer) -> Res
     Ok(())
 }
 
-/// A commit from its log record; its catalog entries take effect and are appended to `catalog_log`. What can't be read of
+/// A commit from its log record, and what it says of sources and keys; its catalog entries take effect and are appended to `catalog_log`. What can't be read of
 /// it is left out and told.
 fn restore(
     catalog: &Catalog,
     record: &Record,
     catalog_log: &mut Vec<u8>,
     damage: &mut Damage,
-) -> Commit {
+) -> (Commit, Entries) {
     let (mut batches, mut tick) = (Vec::new(), false);
+    let mut taken = Entries::default();
     for section in record.sections() {
         let outcome = match section.kind {
             SectionKind::CATALOG => {
@@ -282,16 +330,23 @@ fn restore(
                 tick = true;
                 Ok(())
             }
+            SectionKind::POSITIONS => ledger::decode_positions(&section.payload)
+                .map(|advances| taken.advances.extend(advances))
+                .map_err(|at| format!("positions at byte {at}")),
+            SectionKind::IDEMPOTENCY => ledger::decode_keys(&section.payload)
+                .map(|keys| taken.keys.extend(keys))
+                .map_err(|at| format!("keys at byte {at}")),
             kind => Err(format!("section of the unknown kind {kind:?}")),
         };
         if let Err(what) = outcome {
             damage.add(format!("log record {}: {what}", record.lsn));
         }
     }
-    Commit {
+    let commit = Commit {
         lsn: record.lsn,
         wall_ns: record.wall_ns,
         batches,
         tick,
-    }
+    };
+    (commit, taken)
 }

@@ -1,6 +1,7 @@
 //! What is committed, and who is told.
 
 use crate::Error;
+use crate::ledger::{Advance, KeyedReply};
 use std::sync::Arc;
 use tsdb_types::{Batch, BatchBuilder, Lsn, StreamId};
 
@@ -51,11 +52,27 @@ pub struct Request {
     pub rows: Vec<Rows>,
     /// Whether time is to move on although no row came: views may close windows up to the commit's wall time.
     pub tick: bool,
+    /// How far the sources were taken that the rows come from. A request that holds anything taken before is refused with
+    /// [`Error::TakenAlready`].
+    pub advances: Vec<Advance>,
+    /// The reply, when the request bears a key: it must not take effect twice, and is refused with [`Error::KeyTaken`].
+    pub keyed: Option<KeyedReply>,
 }
 
 impl Request {
+    /// A request of rows alone.
+    #[must_use]
+    pub fn of(rows: Vec<Rows>) -> Request {
+        Request {
+            rows,
+            ..Request::default()
+        }
+    }
+
     pub(crate) fn byte_len(&self) -> usize {
-        self.rows.iter().map(Rows::byte_len).sum()
+        let rows: usize = self.rows.iter().map(Rows::byte_len).sum();
+        let advances = self.advances.iter().map(|a| 64 + a.partition.len());
+        rows + advances.sum::<usize>() + self.keyed.as_ref().map_or(0, |k| 64 + k.reply.len())
     }
 }
 

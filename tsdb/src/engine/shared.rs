@@ -6,6 +6,7 @@ use super::transform::Transforms;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::io::{Disk, Waker};
+use crate::ledger::Ledger;
 use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -223,6 +224,7 @@ pub(crate) const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Shared {
     pub(crate) catalog: Arc<Catalog>,
+    pub(crate) ledger: Ledger,
     pub(crate) published: Mutex<Published>,
     pub(crate) queue: RequestQueue,
     pub(crate) transforms: Transforms,

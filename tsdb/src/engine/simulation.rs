@@ -4,6 +4,7 @@
 
 use super::recover::{Parts, look_after_files_once};
 use super::*;
+use crate::ledger::{Advance, KeyedReply};
 use crate::sim::{Mutant, Options, Rng, SimClock, Stop, SyncEvent, SyncKind, System, drive, seeds};
 use crate::{BatchBuilder, ColumnId, DataType, Role, ScanSpec, Stream, StreamDef};
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ struct Model {
     requests: Arc<Mutex<BTreeMap<i64, Written>>>,
     next: i64,
     streams_acked: bool,
+    /// A request whose place was taken before has been acknowledged.
+    taken_twice: Arc<Mutex<bool>>,
 }
 
 struct EngineSystem {
@@ -28,6 +31,8 @@ struct EngineSystem {
 }
 
 const NAMES: [&str; 2] = ["a", "b"];
+/// The partition of the source that all requests come from: each is one place of it, by its number.
+const PARTITION: &str = "source/0";
 /// Columns: time, host (tag), request, row of the request, and what is added later.
 const REQUEST: ColumnId = ColumnId(2);
 const ROW: ColumnId = ColumnId(3);
@@ -51,6 +56,23 @@ fn stop(error: Error) -> Stop {
         Error::Corrupt { .. } | Error::InvalidDefinition(_) => Stop::Wrong(error.to_string()),
         other => Stop::Disk(other.to_string()),
     }
+}
+
+/// What a request says of its source, and its reply.
+fn marks(stream: &Stream, request: i64) -> (Vec<Advance>, Option<KeyedReply>) {
+    let advance = Advance {
+        stream: stream.id,
+        partition: PARTITION.into(),
+        origin: "".into(),
+        from: request as u64,
+        next: request as u64 + 1,
+    };
+    let keyed = KeyedReply {
+        key: request as u128,
+        request: request as u128 * 7,
+        reply: request.to_string().into(),
+    };
+    (vec![advance], Some(keyed))
 }
 
 fn host_of(request: i64, row: i64) -> String {
@@ -111,8 +133,39 @@ impl EngineSystem {
         Ok(counts)
     }
 
+    /// The source was taken exactly as far as there are rows of it, and exactly the requests that are there left keys.
+    fn compare_ledger(&self, found: &BTreeMap<i64, u64>) -> Result<(), Stop> {
+        let shared = &self.parts.shared;
+        let Some(stream) = shared.catalog.stream("default", NAMES[0]) else {
+            return Ok(());
+        };
+        let position = shared.ledger.position(stream.id, PARTITION);
+        let next = position.map_or(0, |p| p.next);
+        let expected = found.last_key_value().map_or(0, |(r, _)| *r as u64 + 1);
+        if next != expected {
+            return Err(Stop::Wrong(format!(
+                "the source was taken up to {next}, its rows up to {expected}"
+            )));
+        }
+        for request in 0..next as i64 {
+            let kept = shared.ledger.reply(request as u128);
+            let reply = kept.map(|k| (k.request, k.reply));
+            let expected = marks(&stream, request).1.map(|k| (k.request, k.reply));
+            if reply != expected.filter(|_| found.contains_key(&request)) {
+                return Err(Stop::Wrong(format!(
+                    "request {request} has the reply {reply:?}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     fn compare(&self, model: &mut Model) -> Result<(), Stop> {
+        if *model.taken_twice.lock() {
+            return Err(Stop::Wrong("a place of the source was taken twice".into()));
+        }
         let found = self.read()?;
+        self.compare_ledger(&found)?;
         let mut requests = model.requests.lock();
         for (request, written) in requests.iter() {
             let rows = found.get(request).copied().unwrap_or(0);
@@ -188,9 +241,14 @@ impl EngineSystem {
                     Some(Rows::Small(b))
                 }
             });
+        let rows = rows.collect();
+        let stream = self.parts.shared.catalog.stream("default", NAMES[0]);
+        let (advances, keyed) = stream.map(|s| marks(&s, number)).unwrap_or_default();
         Request {
-            rows: rows.collect(),
+            rows,
             tick: rng.chance(10),
+            advances,
+            keyed,
         }
     }
 
@@ -205,7 +263,18 @@ impl EngineSystem {
             });
             (request, done)
         });
-        let waiting = waiting.collect();
+        let mut waiting: Vec<(Request, Done)> = waiting.collect();
+        if rng.chance(30) {
+            // What a source delivers again changes nothing, whether its commit is durable yet or not.
+            let mut again = self.request(rng, model);
+            model.requests.lock().remove(&(model.next - 1));
+            for a in &mut again.advances {
+                a.from -= 1;
+            }
+            let told = model.taken_twice.clone();
+            let done: Done = Box::new(move |result| *told.lock() |= result.is_ok());
+            waiting.push((again, done));
+        }
         self.parts.committer.take(waiting);
     }
 

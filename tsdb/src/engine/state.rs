@@ -2,6 +2,7 @@
 
 use crate::catalog::{Catalog, Stream};
 use crate::head::Head;
+use crate::ledger::{DatedKey, Entries};
 use crate::scan::{LastSpec, Scan, ScanBatch, ScanSpec, ScanStats, last_rows};
 use crate::segment::Segment;
 use crate::{CommitObserver, Error};
@@ -34,9 +35,21 @@ pub(crate) struct Published {
     pub(crate) observers: Vec<Arc<dyn CommitObserver>>,
     /// Catalog entries that are in the log but in no catalog file yet.
     pub(crate) catalog_log: Vec<u8>,
+    /// Keys of requests that are in the log but in no ledger file yet.
+    pub(crate) new_keys: Vec<DatedKey>,
+    /// Whether a source's position is in the log but in no ledger file yet.
+    pub(crate) moved: bool,
 }
 
 impl Published {
+    /// Notes what the next flush must save of sources and keys.
+    pub(crate) fn note_taken(&mut self, taken: &Entries, commit: &crate::Commit) {
+        self.moved |= !taken.advances.is_empty();
+        let keys = taken.keys.iter();
+        self.new_keys
+            .extend(keys.map(|k| (commit.lsn, commit.wall_ns, k.clone())));
+    }
+
     /// Puts a commit's rows into the head, and gives the bytes by which the head has grown (it shrinks when small
     /// batches are merged).
     pub(crate) fn add(&mut self, catalog: &Catalog, commit: &crate::Commit) -> i64 {

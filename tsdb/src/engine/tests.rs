@@ -29,7 +29,7 @@ pub(super) fn rows(stream: &Stream, values: std::ops::Range<i64>, small: bool) -
     };
     Request {
         rows: vec![rows],
-        tick: false,
+        ..Request::default()
     }
 }
 
@@ -312,7 +312,7 @@ fn expired_rows_are_not_shown_and_their_segments_go_with_the_last_reader() {
         engine
             .commit(Request {
                 rows: vec![Rows::Small(b)],
-                tick: false,
+                ..Request::default()
             })
             .unwrap();
     };
@@ -377,7 +377,7 @@ fn a_stream_that_wants_no_late_rows_says_from_when_on() {
         engine
             .commit(Request {
                 rows: vec![Rows::Small(b)],
-                tick: false,
+                ..Request::default()
             })
             .unwrap();
     };

@@ -63,7 +63,7 @@ fn rows(stream: &Stream, range: std::ops::Range<i64>) -> Request {
     }
     Request {
         rows: vec![Rows::Sealed(b.finish().unwrap())],
-        tick: false,
+        ..Request::default()
     }
 }
 

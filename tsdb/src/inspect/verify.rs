@@ -7,6 +7,7 @@ use super::{DataDir, Judgement, ManifestReport, Problem, judge};
 use crate::Error;
 use crate::catalog::Catalog;
 use crate::engine::OWNED;
+use crate::ledger;
 use crate::manifest::FileKind;
 use crate::segment::{self, SegmentMeta};
 use crate::wal::SectionKind;
@@ -214,6 +215,12 @@ impl Verifier<'_> {
                 self.out.checked.wal_rows += batch.rows as u64;
                 check_batch(&batch, catalog).map_err(|what| (0, what))
             }
+            SectionKind::POSITIONS => ledger::decode_positions(payload)
+                .map(drop)
+                .map_err(|at| (at, "a source's position can't be read".into())),
+            SectionKind::IDEMPOTENCY => ledger::decode_keys(payload)
+                .map(drop)
+                .map_err(|at| (at, "a request's key can't be read".into())),
             kind => match section_name(kind) {
                 Some(_) => Ok(()),
                 None => Err((0, format!("a section of the unknown kind {}", kind.0))),
@@ -253,8 +260,15 @@ impl Verifier<'_> {
         let state = &manifest.state;
         let others = state.files.values().filter(|f| f.kind != FileKind::CATALOG);
         for entry in others {
-            if self.read(&entry.name).is_some_and(|b| b.is_empty()) {
+            let Some(bytes) = self.read(&entry.name) else {
+                continue;
+            };
+            if bytes.is_empty() {
                 self.damage(Problem::of(&entry.name, "is empty"));
+            } else if entry.kind == FileKind::LEDGER
+                && let Err(error) = ledger::decode_file(&entry.name, entry.lsn, &bytes)
+            {
+                self.damage(Problem::of(&entry.name, error.to_string()));
             }
         }
         let named: BTreeSet<&str> = state

@@ -14,6 +14,8 @@ impl FileKind {
     pub const SERIES: FileKind = FileKind(2);
     /// A slice of a view's state.
     pub const CHECKPOINT: FileKind = FileKind(3);
+    /// How far sources were taken, and keys of requests.
+    pub const LEDGER: FileKind = FileKind(4);
 }
 
 /// A live segment.

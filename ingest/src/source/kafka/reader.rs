@@ -1,0 +1,483 @@
+//! The reading thread: polls, decodes, claims, sends; and gets back to order after whatever went wrong.
+
+use super::client::{Consumer, Context};
+use super::core::{Core, Debt, PATIENCE, is_unknown};
+use super::spec::{KafkaSpec, Matcher, Topics};
+use crate::source::control::{Control, Ended, Wish};
+use crate::source::pipe::Pipe;
+use crate::source::status::{SourceState, SourceStatus};
+use parking_lot::{Mutex, MutexGuard};
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long to wait for a message when nothing else is to be done.
+const IDLE: Duration = Duration::from_millis(50);
+/// How often new partitions and topics are looked for, and whether the old ones are what they were.
+const LOOK: Duration = Duration::from_secs(5);
+/// So many messages are taken before it is asked whether the log has room again.
+const ROUND: u32 = 64;
+/// From so many rows on a batch is sent as soon as the log has nothing else to do, although more is waiting.
+const WORTH: usize = 512;
+/// How long to wait before trying again what has failed.
+const PAUSE: Duration = Duration::from_millis(200);
+
+impl From<KafkaError> for Ended {
+    fn from(error: KafkaError) -> Ended {
+        Ended::Retry(error.to_string())
+    }
+}
+
+/// Reads until it is told to end.
+pub(super) fn run(
+    spec: &KafkaSpec,
+    member: &str,
+    control: &Control,
+    make_pipe: &dyn Fn() -> Result<Pipe, Ended>,
+) -> Result<(), Ended> {
+    let matcher = spec.matcher().map_err(Ended::Failed)?;
+    if spec.group.is_some() {
+        settle_old_debts(spec, member, control, make_pipe, &matcher)?;
+    }
+    let pipe = make_pipe()?;
+    let status = pipe.status().clone();
+    let consumer = consumer(spec, member, pipe)?;
+    let mut reader = Reader {
+        consumer: &consumer,
+        spec,
+        member,
+        matcher,
+        control,
+        make_pipe,
+        status,
+        looked: None,
+        paused: false,
+    };
+    if let Some(topics) = reader.subscription() {
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&names)?;
+    }
+    reader.read()
+}
+
+fn consumer(spec: &KafkaSpec, member: &str, pipe: Pipe) -> Result<Consumer, Ended> {
+    let context = Context {
+        core: Mutex::new(Core::new(spec.clone(), member, pipe)),
+    };
+    // A setting that librdkafka does not know, or that can't be, is the user's to mend.
+    spec.config()
+        .create_with_context(context)
+        .map_err(|e| Ended::Failed(e.to_string()))
+}
+
+struct Reader<'a> {
+    consumer: &'a Consumer,
+    spec: &'a KafkaSpec,
+    member: &'a str,
+    matcher: Matcher,
+    control: &'a Control,
+    make_pipe: &'a dyn Fn() -> Result<Pipe, Ended>,
+    status: Arc<SourceStatus>,
+    /// When topics were looked at last.
+    looked: Option<Instant>,
+    paused: bool,
+}
+
+impl Reader<'_> {
+    fn core(&self) -> MutexGuard<'_, Core> {
+        self.consumer.context().core.lock()
+    }
+
+    /// What a member of a group subscribes to; `None` where partitions are not shared.
+    fn subscription(&self) -> Option<Vec<String>> {
+        self.spec.group.as_ref()?;
+        Some(match &self.spec.topics {
+            Topics::Named(names) => names.clone(),
+            Topics::Matching(pattern) => vec![format!("^({pattern})$")],
+        })
+    }
+
+    fn read(&mut self) -> Result<(), Ended> {
+        let mut round = 0;
+        loop {
+            match self.control.wish() {
+                Wish::End => return self.end(),
+                Wish::Pause => self.pause(SourceState::Paused)?,
+                Wish::Run if self.core().pipe.is_pressed() => self.pause(SourceState::Pressed)?,
+                Wish::Run if self.paused => self.resume()?,
+                Wish::Run => {}
+            }
+            self.look()?;
+            self.mend()?;
+            let wait = if self.core().pipe.has_batch() {
+                Duration::ZERO
+            } else {
+                IDLE
+            };
+            match self.consumer.poll(wait) {
+                Some(Ok(message)) => {
+                    let taken = self.core().take(&message);
+                    if let Err(wait) = taken {
+                        drop(message);
+                        self.wait(&wait)?;
+                        continue;
+                    }
+                    round += 1;
+                    let full = self.core().pipe.is_full();
+                    if full || round >= ROUND {
+                        round = 0;
+                        self.pass_on(full)?;
+                    }
+                }
+                Some(Err(error)) => self.trouble(&error)?,
+                None => {
+                    round = 0;
+                    self.send()?;
+                }
+            }
+        }
+    }
+
+    /// Amid messages: sends the batch if it is worth it, or must be.
+    fn pass_on(&mut self, full: bool) -> Result<(), Ended> {
+        let mut core = self.core();
+        let settled = core.pipe.settle(Duration::ZERO);
+        if !full && settled.is_ok() {
+            let ready = core.pipe.is_idle() && core.pipe.rows() >= WORTH;
+            drop(core);
+            return if ready { self.send() } else { Ok(()) };
+        }
+        drop(core);
+        self.settled(settled)?;
+        loop {
+            let mut core = self.core();
+            // With a full batch at hand, the log is waited for; with a full write buffer, at the head of the loop.
+            if core.rewind || core.pipe.has_room() || core.pipe.is_pressed() {
+                break;
+            }
+            let settled = core.pipe.settle(Duration::from_millis(20));
+            drop(core);
+            self.settled(settled)?;
+        }
+        self.send()
+    }
+
+    /// Sends what is at hand if the log has room, else waits a moment for it.
+    fn send(&mut self) -> Result<(), Ended> {
+        let mut core = self.core();
+        core.pipe.idle();
+        let mut settled = core.pipe.settle(Duration::ZERO);
+        if settled.is_ok() && core.pipe.has_batch() && !core.rewind {
+            if core.pipe.has_room() {
+                if let Err(error) = core.claim(self.consumer) {
+                    // The group is in motion, or has gone on without us: what is not claimed is not ours.
+                    tracing::info!(%error, "a claim was refused; reading again from what is claimed");
+                    core.rewind = true;
+                } else {
+                    core.pipe.send();
+                }
+            } else {
+                settled = core.pipe.settle(Duration::from_millis(1));
+            }
+        }
+        let running = core.owns_any() || self.spec.group.is_some();
+        drop(core);
+        if settled.is_ok() && running && !self.paused {
+            self.note_running();
+        }
+        self.settled(settled)
+    }
+
+    fn note_running(&self) {
+        if self.status.state().0 == SourceState::Starting {
+            self.status.set(SourceState::Running, None);
+        }
+    }
+
+    /// A batch was refused: what it held is read again.
+    fn settled(&mut self, settled: Result<(), tsdb::Error>) -> Result<(), Ended> {
+        let Err(error) = settled else { return Ok(()) };
+        match error {
+            tsdb::Error::TakenAlready { .. } => {
+                tracing::info!(%error, "reading on from there");
+            }
+            tsdb::Error::Poisoned(_) => return Err(Ended::Failed(error.to_string())),
+            tsdb::Error::Closed => return Err(Ended::Retry(error.to_string())),
+            _ => {
+                self.status
+                    .set(SourceState::Waiting, Some(error.to_string()));
+                self.control.wait(PAUSE);
+            }
+        }
+        self.core().rewind = true;
+        Ok(())
+    }
+
+    /// What callbacks and failures have left to be done.
+    fn mend(&mut self) -> Result<(), Ended> {
+        let mut core = self.core();
+        if let Some(why) = core.fatal.take() {
+            return Err(Ended::Retry(why));
+        }
+        if core.audit {
+            core.look_after_places(self.consumer)?;
+        }
+        if core.rewind {
+            core.read_again(self.consumer)?;
+            let debts = std::mem::take(&mut core.debts);
+            drop(core);
+            if self.status.state().0 == SourceState::Waiting {
+                self.status.set(SourceState::Running, None);
+            }
+            if !debts.is_empty() {
+                settle_debts(self.spec, self.member, self.control, self.make_pipe, debts)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn trouble(&mut self, error: &KafkaError) -> Result<(), Ended> {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                self.core().audit = true;
+                Ok(())
+            }
+            _ if is_unknown(error) => {
+                if self.spec.group.is_none() {
+                    self.core().audit = true;
+                }
+                self.status
+                    .set(SourceState::Waiting, Some(error.to_string()));
+                self.control.wait(PAUSE);
+                Ok(())
+            }
+            _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
+                Err(Ended::Retry(error.to_string()))
+            }
+            _ => {
+                tracing::debug!(%error, "kafka");
+                Ok(())
+            }
+        }
+    }
+
+    /// Looks for new topics and partitions now and then, and whether the old ones are what they were.
+    fn look(&mut self) -> Result<(), Ended> {
+        if self.looked.is_some_and(|at| at.elapsed() < LOOK) {
+            return Ok(());
+        }
+        let first = self.looked.replace(Instant::now()).is_none();
+        if self.spec.group.is_none()
+            && let Err(error) = self.look_for_partitions()
+        {
+            self.status
+                .set(SourceState::Waiting, Some(error.to_string()));
+            if first {
+                return Err(error.into());
+            }
+        }
+        if !first && let Err(error) = self.core().look_after_topics(self.consumer) {
+            tracing::debug!(%error, "topics can't be looked after now");
+        }
+        Ok(())
+    }
+
+    fn look_for_partitions(&mut self) -> KafkaResult<()> {
+        let found = partitions(self.consumer, self.spec, &self.matcher)?;
+        let mut core = self.core();
+        let mut fresh = TopicPartitionList::new();
+        for element in found.elements() {
+            if !core.owns(element.topic(), element.partition()) {
+                fresh.add_partition(element.topic(), element.partition());
+            }
+        }
+        if fresh.count() > 0 {
+            core.add(self.consumer, &fresh)?;
+        }
+        let any = core.owns_any();
+        drop(core);
+        if any {
+            if self.status.state().0 == SourceState::Waiting {
+                self.status.set(SourceState::Running, None);
+            }
+        } else {
+            let what = self.spec.endpoint();
+            self.status.set(
+                SourceState::Waiting,
+                Some(format!("there is no such topic yet: {what}")),
+            );
+            // Whoever declares a stream before its topic does not want to wait long for it.
+            self.looked = Some(Instant::now() - LOOK + PAUSE * 5);
+        }
+        Ok(())
+    }
+
+    /// Reads no further, until whatever it was that made us stop is over.
+    fn pause(&mut self, state: SourceState) -> Result<(), Ended> {
+        if !self.paused {
+            self.consumer.pause(&self.core().reading())?;
+            self.paused = true;
+        }
+        self.status.set(state, None);
+        self.send()?;
+        self.control.wait(Duration::from_millis(5));
+        Ok(())
+    }
+
+    fn resume(&mut self) -> Result<(), Ended> {
+        self.consumer.resume(&self.core().reading())?;
+        self.paused = false;
+        self.status.set(SourceState::Running, None);
+        Ok(())
+    }
+
+    /// A message can't be decoded now: what came before it is sent, and it is read again later.
+    fn wait(&mut self, wait: &crate::decode::Wait) -> Result<(), Ended> {
+        self.send()?;
+        self.status
+            .set(SourceState::Waiting, Some(wait.reason.clone()));
+        let list = self.core().reading();
+        self.consumer.pause(&list)?;
+        let until = Instant::now() + wait.after;
+        while Instant::now() < until && self.control.wish() == Wish::Run {
+            // Keeps our place in the group.
+            if let Some(Err(error)) = self.consumer.poll(IDLE) {
+                self.trouble(&error)?;
+            }
+            let settled = self.core().pipe.settle(Duration::ZERO);
+            self.settled(settled)?;
+        }
+        self.consumer.resume(&self.core().reading())?;
+        self.core().rewind = true;
+        Ok(())
+    }
+
+    /// Takes what is at hand, and leaves.
+    fn end(&mut self) -> Result<(), Ended> {
+        let mut core = self.core();
+        if !core.rewind && core.claim(self.consumer).is_ok() {
+            core.pipe.finish()?;
+        } else {
+            core.pipe.clear();
+        }
+        drop(core);
+        if self.spec.group.is_some() {
+            self.consumer.unsubscribe();
+            // Gives the partitions back now, rather than letting the others wait for us.
+            let until = Instant::now() + Duration::from_secs(2);
+            while self.core().owns_any() && Instant::now() < until {
+                drop(self.consumer.poll(IDLE));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The partitions that are meant, as the brokers know them now.
+fn partitions(
+    consumer: &Consumer,
+    spec: &KafkaSpec,
+    matcher: &dyn Fn(&str) -> bool,
+) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    let names: Vec<Option<&str>> = match &spec.topics {
+        Topics::Named(names) => names.iter().map(|n| Some(n.as_str())).collect(),
+        Topics::Matching(_) => vec![None],
+    };
+    for name in names {
+        let metadata = consumer.fetch_metadata(name, PATIENCE)?;
+        for topic in metadata.topics() {
+            if topic.error().is_some() || !matcher(topic.name()) {
+                continue;
+            }
+            for partition in topic.partitions() {
+                list.add_partition(topic.name(), partition.id());
+            }
+        }
+    }
+    Ok(list)
+}
+
+/// Takes what an earlier run of this member has claimed and not taken: it may be gone from the group since.
+fn settle_old_debts(
+    spec: &KafkaSpec,
+    member: &str,
+    control: &Control,
+    make_pipe: &dyn Fn() -> Result<Pipe, Ended>,
+    matcher: &dyn Fn(&str) -> bool,
+) -> Result<(), Ended> {
+    let consumer = consumer(spec, member, make_pipe()?)?;
+    let all = partitions(&consumer, spec, matcher)?;
+    if all.count() == 0 {
+        return Ok(());
+    }
+    let debts = consumer.context().core.lock().old_debts(&consumer, all)?;
+    if debts.is_empty() {
+        return Ok(());
+    }
+    settle_debts(spec, member, control, make_pipe, debts)
+}
+
+/// Reads ranges that are claimed already, outside of the group.
+fn settle_debts(
+    spec: &KafkaSpec,
+    member: &str,
+    control: &Control,
+    make_pipe: &dyn Fn() -> Result<Pipe, Ended>,
+    mut debts: Vec<Debt>,
+) -> Result<(), Ended> {
+    tracing::info!(
+        partitions = debts.len(),
+        "reading what was claimed and not taken before"
+    );
+    let alone = KafkaSpec {
+        group: None,
+        ..spec.clone()
+    };
+    let consumer = consumer(&alone, member, make_pipe()?)?;
+    let core = &consumer.context().core;
+    core.lock().begin_debts(&consumer, &debts)?;
+    while !debts.is_empty() {
+        if control.wish() == Wish::End {
+            // They are still in the group's records.
+            return Ok(());
+        }
+        match consumer.poll(IDLE) {
+            Some(Ok(message)) => {
+                let (topic, partition) = (message.topic(), message.partition());
+                let owed = debts.iter().any(|d| {
+                    d.topic == topic
+                        && d.partition == partition
+                        && message.offset().cast_unsigned() < d.to
+                });
+                let mut core = core.lock();
+                if owed {
+                    core.take(&message).map_err(|w| Ended::Retry(w.reason))?;
+                } else {
+                    // What lies between was never a record, or is gone.
+                    core.skip_to(topic, partition, message.offset().cast_unsigned());
+                }
+                if core.pipe.is_full() {
+                    core.pipe.finish()?;
+                }
+            }
+            Some(Err(error)) => return Err(error.into()),
+            None => {
+                // At a partition's end nothing follows the markers of a transaction.
+                let positions = consumer.position()?;
+                let mut core = core.lock();
+                for element in positions.elements() {
+                    if let Offset::Offset(at) = element.offset() {
+                        core.skip_to(element.topic(), element.partition(), at.cast_unsigned());
+                    }
+                }
+            }
+        }
+        let core = core.lock();
+        debts.retain(|debt| !core.is_read(debt));
+    }
+    core.lock().pipe.finish()?;
+    Ok(())
+}

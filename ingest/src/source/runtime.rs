@@ -1,0 +1,318 @@
+//! The sources that the catalog declares, running: one thread each.
+
+use super::control::{Control, Ended, Wish};
+use super::kafka::{self, KafkaSpec};
+use super::pipe::Pipe;
+use super::status::{SourceState, SourceStatus};
+use super::{Format, Include, Intake};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tsdb::types::StreamId;
+use tsdb::{Engine, Object, Request, Stream};
+
+/// Makes the format of a stream's messages out of its options, for the formats that need more than a name.
+pub type FormatMaker = dyn Fn(&Stream) -> Result<Option<Format>, String> + Send + Sync;
+
+/// What all sources share.
+pub struct SourcesConfig {
+    /// Kafka's brokers where a stream names none.
+    pub kafka_brokers: Option<String>,
+    /// Settings of librdkafka for all streams.
+    pub kafka_settings: Vec<(String, String)>,
+    /// Formats besides those of [`Format::parse`].
+    pub formats: Box<FormatMaker>,
+}
+
+/// The object that names a database among others that share a group.
+const MEMBER: (&str, &str) = ("member", "id");
+/// The objects that say which sources are paused.
+const PAUSED: &str = "paused_source";
+
+/// First and longest time between two attempts.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+struct Running {
+    stream: Arc<Stream>,
+    status: Arc<SourceStatus>,
+    control: Arc<Control>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The sources of a database.
+pub struct Sources {
+    engine: Engine,
+    config: Arc<SourcesConfig>,
+    member: String,
+    running: Mutex<BTreeMap<StreamId, Running>>,
+}
+
+impl Sources {
+    /// Makes ready to run sources; none runs before [`Sources::reconcile`].
+    ///
+    /// # Errors
+    /// When this database can't be given a name of its own.
+    pub fn new(engine: Engine, config: SourcesConfig) -> Result<Sources, tsdb::Error> {
+        Ok(Sources {
+            member: member(&engine)?,
+            engine,
+            config: Arc::new(config),
+            running: Mutex::default(),
+        })
+    }
+
+    /// Starts what is declared and does not run yet, and ends what is declared no more. Quick, but for sources that end.
+    pub fn reconcile(&self) {
+        let streams = self.engine.catalog().streams();
+        let mut running = self.running.lock();
+        let gone: Vec<StreamId> = running
+            .iter()
+            .filter(|(_, r)| r.stream.is_dropped())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            if let Some(mut source) = running.remove(&id) {
+                source.control.set(Wish::End);
+                join(&mut source);
+            }
+        }
+        for stream in streams {
+            if running.contains_key(&stream.id) {
+                continue;
+            }
+            if let Some(source) = self.start(&stream) {
+                running.insert(stream.id, source);
+            }
+        }
+    }
+
+    fn start(&self, stream: &Arc<Stream>) -> Option<Running> {
+        let of_stream = KafkaSpec::of(
+            stream,
+            self.config.kafka_brokers.as_deref(),
+            &self.config.kafka_settings,
+        );
+        let spec = match of_stream {
+            Ok(None) => return None,
+            Ok(Some(spec)) => Ok(spec),
+            Err(why) => Err(why),
+        };
+        let endpoint = spec.as_ref().map(KafkaSpec::endpoint).unwrap_or_default();
+        let status = SourceStatus::new(&stream.db, &stream.name, "kafka", endpoint);
+        let mut running = Running {
+            stream: stream.clone(),
+            status: Arc::new(status),
+            control: Arc::default(),
+            thread: None,
+        };
+        if self.is_paused(stream) {
+            running.control.set(Wish::Pause);
+        }
+        let spec = match spec {
+            Ok(spec) => spec,
+            Err(why) => {
+                running.status.set(SourceState::Failed, Some(why));
+                return Some(running);
+            }
+        };
+        let worker = Worker {
+            engine: self.engine.clone(),
+            config: self.config.clone(),
+            stream: stream.clone(),
+            status: running.status.clone(),
+            control: running.control.clone(),
+            member: self.member.clone(),
+        };
+        let spawned = std::thread::Builder::new()
+            .name(format!("source {}", stream.name))
+            .spawn(move || worker.run(&spec));
+        match spawned {
+            Ok(thread) => running.thread = Some(thread),
+            Err(error) => running
+                .status
+                .set(SourceState::Failed, Some(error.to_string())),
+        }
+        Some(running)
+    }
+
+    fn is_paused(&self, stream: &Stream) -> bool {
+        let paused = self.engine.catalog().objects(PAUSED);
+        paused
+            .iter()
+            .any(|o| o.db == stream.db && o.name == stream.name)
+    }
+
+    /// What is known of each source.
+    #[must_use]
+    pub fn statuses(&self) -> Vec<Arc<SourceStatus>> {
+        let running = self.running.lock();
+        running.values().map(|r| r.status.clone()).collect()
+    }
+
+    /// Pauses a stream's source, or lets it go on; durable once a later commit is acknowledged. False when the stream has
+    /// no source.
+    pub fn pause(&self, stream: &Stream, paused: bool) -> bool {
+        let running = self.running.lock();
+        let Some(source) = running.get(&stream.id) else {
+            return false;
+        };
+        let catalog = self.engine.catalog();
+        if paused {
+            catalog.put_object(Object {
+                kind: PAUSED.into(),
+                db: stream.db.clone(),
+                name: stream.name.clone(),
+                payload: Vec::new(),
+            });
+        } else {
+            catalog.drop_object(PAUSED, &stream.db, &stream.name);
+        }
+        source
+            .control
+            .set(if paused { Wish::Pause } else { Wish::Run });
+        true
+    }
+
+    /// Ends all sources: what they have read is in the log when this returns.
+    pub fn close(&self) {
+        let mut running = std::mem::take(&mut *self.running.lock());
+        running.values().for_each(|r| r.control.set(Wish::End));
+        running.values_mut().for_each(join);
+    }
+}
+
+impl Drop for Sources {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn join(source: &mut Running) {
+    if let Some(thread) = source.thread.take()
+        && thread.join().is_err()
+    {
+        tracing::error!(
+            stream = source.stream.name,
+            "a source's thread has panicked"
+        );
+    }
+}
+
+/// The name of this database: made once, and kept in its log.
+fn member(engine: &Engine) -> Result<String, tsdb::Error> {
+    let (kind, name) = MEMBER;
+    let find = || {
+        let objects = engine.catalog().objects(kind);
+        let known = objects.into_iter().find(|o| o.name == name)?;
+        String::from_utf8(known.payload).ok()
+    };
+    if let Some(known) = find() {
+        return Ok(known);
+    }
+    use std::hash::{BuildHasher, Hasher};
+    // Two keys that the standard library draws from the system make a name that no other database has.
+    let draw = || {
+        std::collections::hash_map::RandomState::new()
+            .build_hasher()
+            .finish()
+    };
+    let fresh = format!(
+        "{:016x}",
+        draw() ^ draw().rotate_left(32) ^ engine.clock().wall_ns() as u64
+    );
+    engine.catalog().put_object(Object {
+        kind: kind.into(),
+        db: tsdb::DEFAULT_DATABASE.into(),
+        name: name.into(),
+        payload: fresh.clone().into_bytes(),
+    });
+    engine.commit(Request::default())?;
+    Ok(fresh)
+}
+
+/// What a source's thread has.
+struct Worker {
+    engine: Engine,
+    config: Arc<SourcesConfig>,
+    stream: Arc<Stream>,
+    status: Arc<SourceStatus>,
+    control: Arc<Control>,
+    member: String,
+}
+
+impl Worker {
+    fn run(&self, spec: &KafkaSpec) {
+        let mut backoff = BACKOFF.0;
+        loop {
+            let make_pipe = || {
+                let intake = self.intake().map_err(Ended::Failed)?;
+                let (engine, stream) = (self.engine.clone(), self.stream.clone());
+                Ok(Pipe::new(engine, stream, intake, self.status.clone()))
+            };
+            let before = self.status.messages.load(Ordering::Relaxed);
+            match kafka::run(spec, &self.member, &self.control, &make_pipe) {
+                Ok(()) => return,
+                Err(Ended::Failed(why)) => {
+                    self.status.set(SourceState::Failed, Some(why));
+                    return;
+                }
+                Err(Ended::Retry(why)) => {
+                    if self.stream.is_dropped() {
+                        return;
+                    }
+                    self.status.set(SourceState::Waiting, Some(why));
+                    let read = self.status.messages.load(Ordering::Relaxed);
+                    if read != before {
+                        backoff = BACKOFF.0;
+                    }
+                    self.control.wait(backoff);
+                    backoff = (backoff * 2).min(BACKOFF.1);
+                }
+            }
+            if self.control.wish() == Wish::End {
+                return;
+            }
+        }
+    }
+
+    /// The intake that the stream's options ask for.
+    fn intake(&self) -> Result<Intake, String> {
+        let option = |name: &str| {
+            let all = self.stream.options.extra.iter();
+            all.rev().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        };
+        let format = match (self.config.formats)(&self.stream)? {
+            Some(format) => format,
+            None => {
+                let name = option("value_format").unwrap_or("json");
+                Format::parse(name).ok_or_else(|| {
+                    format!(
+                        "value_format '{name}' is not known; use json, csv, avro, protobuf, json_schema, line_protocol, \
+                         text or raw"
+                    )
+                })?
+            }
+        };
+        let format = match option("csv_columns") {
+            Some(columns) => format.csv_columns(columns),
+            None => format,
+        };
+        let include = option("include").map_or(Ok(Include::default()), |text| {
+            Include::parse(text).map_err(|e| e.to_string())
+        })?;
+        let include = match option("key_format") {
+            Some(name) => include.key_format(name).map_err(|e| e.to_string())?,
+            None => include,
+        };
+        Ok(Intake::new(
+            self.engine.catalog().clone(),
+            self.stream.clone(),
+            format,
+            include,
+            "kafka",
+        ))
+    }
+}
