@@ -11,7 +11,10 @@ pub mod stream;
 pub mod types;
 pub mod view;
 
-pub use engine::{Output, QueryConfig, QueryEngine, RowStream, Session, ViewInfo, Views};
+pub use engine::{
+    Output, QueryConfig, QueryEngine, RowStream, Session, SourceBoard, SourceInfo, SourcePartition,
+    ViewInfo, Views,
+};
 pub use error::QueryError;
 pub use query_lang as lang;
 

@@ -63,8 +63,20 @@ pub struct Config {
     pub log: String,
     /// How it is written.
     pub log_format: LogFormat,
+    /// Kafka, where a stream does not say otherwise.
+    pub kafka: Kafka,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// Where Kafka is, and how its clients are set.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kafka {
+    /// `host:port` of one broker or more, separated by commas; streams with a topic are read once this is known.
+    pub brokers: Option<String>,
+    /// Settings of librdkafka by their names, such as `security.protocol`.
+    pub settings: std::collections::BTreeMap<String, String>,
 }
 
 /// Bounds that keep one client from taking what all need.
@@ -129,6 +141,7 @@ impl Default for Config {
             hosts: Vec::new(),
             log: "info".into(),
             log_format: LogFormat::Text,
+            kafka: Kafka::default(),
             limits: Limits::default(),
         }
     }

@@ -6,10 +6,11 @@ mod http;
 mod metrics;
 mod open_files;
 mod server;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod ws;
 
-pub use config::{Config, ConfigError, Io, Limits, LogFormat};
+pub use config::{Config, ConfigError, Io, Kafka, Limits, LogFormat};
 pub use metrics::{Host, HostSample};
 pub use server::{Server, ServerError};

@@ -4,6 +4,7 @@ use crate::config::{Config, ConfigError};
 use crate::http::{self, App, Gate};
 use crate::metrics::Metrics;
 use crate::open_files;
+use crate::sources::{self, Board};
 use crate::ws::dashboard;
 use query::view::ViewRuntime;
 use query::{QueryConfig, QueryEngine};
@@ -117,6 +118,8 @@ impl Server {
         if let Some(app) = self.gate.app() {
             let app = app.clone();
             let close = move || {
+                // Sources first: what they have read goes into the log.
+                app.sources.close();
                 // Views save their state first: they need the log for that.
                 app.views.close();
                 app.engine.close();
@@ -146,13 +149,17 @@ async fn open(gate: Arc<Gate>, stop: watch::Receiver<bool>) -> Result<(), Server
             },
         )?;
         let views = ViewRuntime::open(&query)?;
-        Ok::<_, ServerError>((query, views))
+        let sources = sources::sources(query.engine(), &config)?;
+        query.set_sources(Arc::new(Board(sources.clone())));
+        Ok::<_, ServerError>((query, views, sources))
     });
-    let (query, views) = opened
+    let (query, views, sources) = opened
         .await
         .map_err(|_| ServerError::Internal("opening the database has panicked"))??;
-    let app = Arc::new(App::new(query, views, &gate, stop));
+    let app = Arc::new(App::new(query, views, sources, &gate, stop.clone()));
     tokio::spawn(dashboard::run(app.clone()));
+    let changed = app.catalog_changed.subscribe();
+    tokio::spawn(sources::follow(app.sources.clone(), changed, stop));
     gate.open(app);
     Ok(())
 }

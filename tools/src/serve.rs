@@ -46,6 +46,9 @@ pub struct ServeArgs {
     /// [file: auto_create_databases = false]
     #[arg(long, env = "TIDEMILL_NO_AUTO_CREATE")]
     no_auto_create: bool,
+    /// Kafka's brokers, `host:port` separated by commas, for streams that name none [file: kafka.brokers]
+    #[arg(long, env = "TIDEMILL_KAFKA_BROKERS", value_name = "BROKERS")]
+    kafka_brokers: Option<String>,
     #[command(flatten)]
     limits: LimitArgs,
     /// How the log of the server itself is written, to stderr [file: log_format] [default: text]
@@ -139,6 +142,9 @@ impl ServeArgs {
             &mut c.flush_bytes,
             self.flush_mib.map(|m| m.saturating_mul(1 << 20)),
         );
+        if self.kafka_brokers.is_some() {
+            c.kafka.brokers.clone_from(&self.kafka_brokers);
+        }
         c.allow_remote |= self.allow_remote;
         c.auto_create_databases &= !self.no_auto_create;
         c.hosts.extend(self.hosts.iter().cloned());

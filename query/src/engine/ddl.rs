@@ -40,12 +40,18 @@ impl QueryEngine {
                 name,
                 if_exists,
             } => self.drop_named(session, sql, *kind, name, *if_exists).await,
+            StatementKind::PauseSource { stream } => {
+                self.pause_source(session, sql, stream, true).await
+            }
+            StatementKind::ResumeSource { stream } => {
+                self.pause_source(session, sql, stream, false).await
+            }
             _ => Err(super::not_yet(sql, statement, "this statement")),
         }
     }
 
     /// Makes what the catalog now says durable.
-    async fn log(&self) -> Result<Lsn, QueryError> {
+    pub(super) async fn log(&self) -> Result<Lsn, QueryError> {
         self.engine()
             .commit_async(Request::default())
             .await
@@ -252,9 +258,10 @@ pub(super) fn engine_error(e: Error) -> QueryError {
     match e {
         Error::StreamExists(_) => QueryError::Conflict(e.to_string()),
         Error::StreamNotFound(_) | Error::UnknownStream(_) => QueryError::Conflict(e.to_string()),
-        Error::Refused(_) | Error::InvalidDefinition(_) | Error::TypeConflict { .. } | Error::AmbiguousName { .. } => {
-            QueryError::Exec(e.to_string())
-        }
+        Error::Refused(_)
+        | Error::InvalidDefinition(_)
+        | Error::TypeConflict { .. }
+        | Error::AmbiguousName { .. } => QueryError::Exec(e.to_string()),
         Error::Overloaded { .. } | Error::Closed => QueryError::Busy(e.to_string()),
         other => QueryError::Storage(other.to_string()),
     }

@@ -1,5 +1,6 @@
 //! Statements in, answers out: what the server and the tools call.
 
+mod board;
 mod config;
 mod ddl;
 mod direct;
@@ -12,6 +13,7 @@ mod show;
 mod sources;
 mod views;
 
+pub use board::{SourceBoard, SourceInfo, SourcePartition};
 pub use config::{QueryConfig, Session};
 pub use output::{Output, RowStream};
 pub use views::{ViewAnswer, ViewInfo, ViewRead, ViewReader, ViewSlice, Views};
@@ -33,6 +35,7 @@ pub struct QueryEngine {
     config: QueryConfig,
     functions: Functions,
     views: RwLock<Option<Arc<dyn Views>>>,
+    board: RwLock<Option<Arc<dyn SourceBoard>>>,
     pool: Option<Runtime>,
     queries: AtomicU64,
     /// One for each query that may run at a time.
@@ -79,6 +82,7 @@ impl QueryEngine {
             config,
             functions,
             views: RwLock::new(None),
+            board: RwLock::new(None),
             pool: Some(pool),
             queries: AtomicU64::new(0),
             permits,
@@ -88,6 +92,15 @@ impl QueryEngine {
     /// Lets queries read, create and drop views.
     pub fn set_views(&self, views: Arc<dyn Views>) {
         *self.views.write() = Some(views);
+    }
+
+    /// Lets queries show and pause sources.
+    pub fn set_sources(&self, board: Arc<dyn SourceBoard>) {
+        *self.board.write() = Some(board);
+    }
+
+    pub(crate) fn board(&self) -> Option<Arc<dyn SourceBoard>> {
+        self.board.read().clone()
     }
 
     /// The engine underneath.

@@ -117,34 +117,7 @@ impl QueryEngine {
             }
             // No sink can be made yet.
             ShowKind::Sinks => table(vec![("name", text(std::iter::empty()))], lsn),
-            ShowKind::Sources => {
-                let option = |s: &tsdb::Stream, name: &str| {
-                    s.options
-                        .extra
-                        .iter()
-                        .find(|(n, _)| n == name)
-                        .map(|(_, v)| v.clone())
-                };
-                let all: Vec<_> = streams()
-                    .filter(|s| named(&s.name))
-                    .filter_map(|s| {
-                        Some((
-                            s.name.clone(),
-                            option(&s, "kafka_topic")?,
-                            option(&s, "value_format"),
-                        ))
-                    })
-                    .collect();
-                let format: StringArray = all.iter().map(|(_, _, f)| f.clone()).collect();
-                table(
-                    vec![
-                        ("stream", text(all.iter().map(|(s, ..)| s.clone()))),
-                        ("topic", text(all.iter().map(|(_, t, _)| t.clone()))),
-                        ("format", Arc::new(format)),
-                    ],
-                    lsn,
-                )
-            }
+            ShowKind::Sources => self.show_sources(session, &named, lsn),
         }
     }
 
@@ -207,7 +180,7 @@ fn int(values: impl Iterator<Item = i64>) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(values))
 }
 
-fn table(columns: Vec<(&str, ArrayRef)>, lsn: u64) -> Result<Output, QueryError> {
+pub(super) fn table(columns: Vec<(&str, ArrayRef)>, lsn: u64) -> Result<Output, QueryError> {
     let fields: Vec<Field> = columns
         .iter()
         .map(|(n, c)| Field::new(*n, c.data_type().clone(), true))

@@ -173,9 +173,7 @@ async fn accept(
     }
     drop(body);
     if !rows.is_empty() {
-        let lsn = engine
-            .commit_async(tsdb::Request::of(rows))
-            .await?;
+        let lsn = engine.commit_async(tsdb::Request::of(rows)).await?;
         metrics.events.acknowledged(lsn.0, arrived);
         metrics
             .rows_accepted

@@ -165,10 +165,7 @@ async fn commit(app: &App, taken: Taken, arrived: Instant) -> Result<Accepted, A
     let lsn = if rows.is_empty() {
         app.engine.published()
     } else {
-        let lsn = app
-            .engine
-            .commit_async(tsdb::Request::of(rows))
-            .await?;
+        let lsn = app.engine.commit_async(tsdb::Request::of(rows)).await?;
         app.metrics.events.acknowledged(lsn.0, arrived);
         lsn
     };

@@ -29,6 +29,7 @@ use crate::Config;
 use crate::metrics::{Metrics, Route};
 use crate::ws::{CommitTimes, Dashboard, Topics};
 use ::ingest::decode::line_protocol::LineDecoder;
+use ::ingest::source::Sources;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use body::{BodyLimits, Budget};
@@ -55,6 +56,7 @@ pub(crate) struct App {
     pub(crate) engine: tsdb::Engine,
     pub(crate) query: Arc<QueryEngine>,
     pub(crate) views: Arc<ViewRuntime>,
+    pub(crate) sources: Arc<Sources>,
     pub(crate) lines: LineDecoder,
     pub(crate) config: Arc<Config>,
     pub(crate) metrics: Arc<Metrics>,
@@ -74,6 +76,7 @@ impl App {
     pub(crate) fn new(
         query: Arc<QueryEngine>,
         views: Arc<ViewRuntime>,
+        sources: Arc<Sources>,
         gate: &Gate,
         stop: watch::Receiver<bool>,
     ) -> App {
@@ -97,6 +100,7 @@ impl App {
             engine,
             query,
             views,
+            sources,
             lines: LineDecoder::new(),
             config: gate.config.clone(),
             metrics: gate.metrics.clone(),

@@ -79,6 +79,11 @@ impl Claims {
         });
     }
 
+    /// Whether the member is the one that claims.
+    pub(super) fn is_owner(&self, member: &str) -> bool {
+        self.0.last().is_some_and(|c| c.member == member)
+    }
+
     /// What the member has claimed, given the committed offset.
     pub(super) fn of(&self, member: &str, committed: u64) -> Option<(u64, u64)> {
         let claim = self.0.iter().find(|c| c.member == member)?;

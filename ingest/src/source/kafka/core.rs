@@ -196,8 +196,12 @@ impl Core {
                 part.claims = Claims::parse(element.metadata());
                 part.claimed = Some(offset.cast_unsigned());
             }
+            if id.is_empty() && old.as_ref().is_some_and(|old| !old.is_empty()) {
+                // Whether the topic is still the same one can't be told now.
+                return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::RequestTimedOut));
+            }
             let recreated = old.is_some_and(|old| !id.is_empty() && !old.is_empty() && *old != *id);
-            let next = part.claimed.or(self.pipe.taken(slot));
+            let next = self.next_of(slot);
             match next {
                 _ if recreated => self.stop(slot, RECREATED.into()),
                 Some(next) => {
@@ -220,6 +224,25 @@ impl Core {
             }
         }
         Ok(out)
+    }
+
+    /// Where a partition goes on that was read before, by us or by another member of the group.
+    fn next_of(&mut self, slot: usize) -> Option<u64> {
+        let taken = self.pipe.taken(slot);
+        let part = &self.parts[slot];
+        let Some(committed) = part.claimed else {
+            return taken;
+        };
+        // A claim may have reached the broker although its answer did not reach us: what was not taken of it is owed.
+        let Some(debt) = self.debt(slot) else {
+            return Some(committed);
+        };
+        if part.claims.is_owner(&self.member) {
+            return Some(debt.from);
+        }
+        self.debts.push(debt);
+        self.rewind = true;
+        Some(committed)
     }
 
     /// Finds where partitions begin that nobody has read before.
@@ -355,6 +378,12 @@ impl Core {
         }
         if claimed.is_empty() {
             return Ok(());
+        }
+        // Fenced, but not told yet: a group that is empty by then would take even this, and forget who has claimed more.
+        if consumer.assignment_lost() {
+            return Err(KafkaError::ConsumerCommit(
+                RDKafkaErrorCode::IllegalGeneration,
+            ));
         }
         consumer.commit(&list, CommitMode::Sync)?;
         for (slot, next) in claimed {

@@ -389,8 +389,15 @@ fn partitions(
     for name in names {
         let metadata = consumer.fetch_metadata(name, PATIENCE)?;
         for topic in metadata.topics() {
-            if topic.error().is_some() || !matcher(topic.name()) {
+            if !matcher(topic.name()) {
                 continue;
+            }
+            if let Some(error) = topic.error() {
+                let code = RDKafkaErrorCode::from(error);
+                match code {
+                    RDKafkaErrorCode::UnknownTopicOrPartition => continue,
+                    _ => return Err(KafkaError::MetadataFetch(code)),
+                }
             }
             for partition in topic.partitions() {
                 list.add_partition(topic.name(), partition.id());
