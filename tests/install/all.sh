@@ -4,7 +4,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 here=$(dirname "${BASH_SOURCE[0]}")
 names=("$@")
-[ ${#names[@]} -gt 0 ] || names=(chromium python go-ws telegraf questdb victoriametrics)
+[ ${#names[@]} -gt 0 ] || names=(chromium python go-ws telegraf kafka kcat nats prometheus mqtt questdb victoriametrics flink)
 failed=()
 for name in "${names[@]}"; do
     [ -f "$here/$name.sh" ] || die "there is no $name.sh"

@@ -55,3 +55,49 @@ go_install() {
     printf '%s\n' "$version" >"$stamp"
     say "installed $TIDEMILL_CACHE/bin/$binary"
 }
+
+# java_and_maven: a Java compiler and runtime and Maven, Debian's where they are missing.
+java_and_maven() {
+    local wanted=()
+    command -v javac >/dev/null 2>&1 || wanted+=(default-jdk-headless)
+    command -v mvn >/dev/null 2>&1 || wanted+=(maven)
+    [ ${#wanted[@]} -eq 0 ] || apt_install "${wanted[@]}"
+    need java "a Java runtime of version 17 or newer"
+    need mvn "on Debian: apt-get install maven"
+}
+
+# maven_jars FOLDER GROUP:ARTIFACT:VERSION..: those artifacts and all they need at run time as jars in FOLDER,
+# unless the very same list is there. A stamp file keeps the list, and is written last.
+maven_jars() {
+    local folder=$1 stamp=$1/.artifacts group artifact version work
+    shift
+    if [ "$(cat "$stamp" 2>/dev/null)" = "$*" ]; then
+        say "$folder is up to date"
+        return
+    fi
+    java_and_maven
+    work=$(mktemp -d)
+    {
+        echo '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+        echo '<groupId>jars</groupId><artifactId>jars</artifactId><version>1</version><packaging>pom</packaging><dependencies>'
+        for coordinates in "$@"; do
+            IFS=: read -r group artifact version <<<"$coordinates"
+            echo "<dependency><groupId>$group</groupId><artifactId>$artifact</artifactId><version>$version</version></dependency>"
+        done
+        echo '</dependencies></project>'
+    } >"$work/pom.xml"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    say "downloading $*"
+    mvn -q -B -f "$work/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$folder" \
+        || die "mvn could not fetch $*"
+    rm -rf "$work"
+    printf '%s' "$*" >"$stamp"
+    say "$(find "$folder" -name '*.jar' | wc -l) jars in $folder"
+}
+
+# debian PROGRAM PACKAGE: the package when the program is on no path, sbin included.
+debian() {
+    PATH=$PATH:/usr/sbin:/usr/local/sbin command -v "$1" >/dev/null 2>&1 || apt_install "$2"
+    PATH=$PATH:/usr/sbin:/usr/local/sbin command -v "$1" || die "$2 brought no $1"
+}

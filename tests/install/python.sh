@@ -17,4 +17,4 @@ say "installing $(grep -vcE '^(#|$)' "$wanted") packages into $venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted" || die "pip could not install $wanted"
 cp "$wanted" "$venv/requirements.installed"
 "$venv/bin/python" -m pip list --disable-pip-version-check 2>/dev/null \
-    | grep -iE '^(influxdb|influxdb-client|questdb|duckdb|websockets) ' || die "packages are missing after the install"
+    | grep -iE '^(confluent-kafka|influxdb|influxdb-client|questdb|duckdb|websockets) ' || die "packages are missing after the install"
