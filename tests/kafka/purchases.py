@@ -1,7 +1,7 @@
 """The purchases of Load.java: what each record holds, and what all up to one add up to.
 
 Record `seq` of partition `p` is a function of both, with prices in quarters: sums of doubles are exact, and a count by
-partition is enough to know every total. The test of this file holds it against what Load.java sent.
+partition is enough to know every total. test_fill holds `record` against what Load.java sent.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from broker import Failed, java
 
 CITIES = ["Amsterdam", "Berlin", "Cairo", "Delhi", "Evora", "Florence", "Geneva", "Hanoi"]
-COLUMNS = ("user_id STRING TAG, product STRING, price DOUBLE, quantity BIGINT, city STRING TAG, ts TIMESTAMP, seq BIGINT")
+COLUMNS = ("user_id STRING TAG, product STRING, price DOUBLE, quantity BIGINT, city STRING, ts TIMESTAMP, seq BIGINT")
 # All that a record's price, quantity and city depend on repeats after so many records.
 PERIOD = 3600
 

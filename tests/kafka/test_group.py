@@ -1,0 +1,139 @@
+"""Two members of one group, each with a data folder of its own: their streams together hold every record once."""
+
+import time
+import unittest
+
+from harness import SESSION_MS, Case, knob
+
+
+class Group(Case):
+    def members(self):
+        """Two servers that share the topic's partitions."""
+        self.cluster.create(self.topic, 8)
+        nodes = [self.node("one"), self.node("two")]
+        for node in nodes:
+            self.consume(node, group=self.topic)
+        return nodes
+
+    def await_shared(self, nodes):
+        """Returns when each member gets rows."""
+        for node in nodes:
+            self.await_progress([node])
+
+    def one_round(self, nodes, load_goes_on=True):
+        act = self.rng.choices(["kill", "leave", "freeze", "kill broker", "kill both"], [35, 20, 25, 8, 12])[0]
+        victim, other = self.rng.sample(nodes, 2)
+        if act == "kill":
+            victim.kill()
+            if self.rng.random() < 0.5:
+                # Long enough for the other to take over.
+                self.await_progress([other], 20_000)
+            victim.start()
+        elif act == "leave":
+            victim.stop()
+            self.await_progress([other])
+            victim.start()
+        elif act == "freeze":
+            victim.freeze()
+            try:
+                time.sleep(self.rng.choice([0.5, 1, 1.5]) * SESSION_MS / 1000 + self.rng.uniform(0, 1))
+                if self.rng.random() < 0.3:
+                    other.kill()
+                    other.start()
+            finally:
+                victim.thaw()
+        elif act == "kill broker":
+            self.broker.kill()
+            self.broker.start()
+        else:
+            for node in nodes:
+                node.kill()
+            for node in nodes:
+                node.start()
+        return act
+
+    def test_two_members(self):
+        rounds = knob("GROUP_ROUNDS", 6)
+        nodes = self.members()
+        load = self.load(rate=knob("RATE", 40_000))
+        self.await_shared(nodes)
+        acts = {}
+        for _ in range(rounds):
+            time.sleep(self.rng.uniform(0.05, 1))
+            act = self.one_round(nodes)
+            acts[act] = acts.get(act, 0) + 1
+            self.await_progress(nodes)
+        ends = load.finish()
+        total = sum(ends.values())
+        self.settle(nodes, total)
+        self.say(f"{rounds} rounds, seed {self.seed}: " + ", ".join(f"{act} {times}" for act, times in sorted(acts.items())))
+        for node in nodes:
+            node.stop()
+        for node in nodes:
+            node.start()
+        self.settle(nodes, total)
+        self.check_whole(nodes, ends)
+        for node in nodes:
+            self.check_no_letters(node)
+
+    def test_zombie(self):
+        """A member that sleeps beyond its session must not store what has another owner when it wakes."""
+        nodes = self.members()
+        load = self.load(rate=knob("RATE", 40_000))
+        self.await_shared(nodes)
+        for _ in range(2):
+            for sleeper, other in (nodes, nodes[::-1]):
+                before = {p: hi or 0 for p, hi in other.sql("SELECT partition, hi FROM by_partition")}
+                sleeper.freeze()
+                try:
+                    # Until the other has rows of every partition: it owns them all.
+                    def owns(ends=self.cluster.ends(self.topic)):
+                        now = dict(other.sql("SELECT partition, hi FROM by_partition"))
+                        return all(now.get(p, -1) >= ends[p] and now[p] > before.get(p, -1) for p in ends)
+                    self.await_true(f"{other.name} does not take over: {other.describe()}", owns, 40)
+                finally:
+                    sleeper.thaw()
+                self.await_shared(nodes)
+        ends = load.finish()
+        total = sum(ends.values())
+        self.settle(nodes, total)
+        for node in nodes:
+            node.stop()
+        for node in nodes:
+            node.start()
+        self.settle(nodes, total)
+        self.check_whole(nodes, ends)
+
+    def test_takeover(self):
+        """Time from a member's kill under load until the other has all partitions and is behind by less than a second."""
+        nodes = self.members()
+        load = self.load(rate=knob("RATE", 40_000))
+        self.await_shared(nodes)
+        times = []
+        for victim, heir in (nodes, nodes[::-1]):
+            samples = [(time.monotonic(), self.cluster.ends(self.topic))]
+            victim.kill()
+            begun = time.monotonic()
+
+            def caught_up():
+                # What the topic held a second ago must be here.
+                now = time.monotonic()
+                has = dict(heir.sql("SELECT partition, hi FROM by_partition"))
+                samples.append((time.monotonic(), self.cluster.ends(self.topic)))
+                due = [ends for at, ends in samples if begun <= at <= now - 1]
+                return due and all(has.get(partition, -1) >= end - 1 for partition, end in due[-1].items())
+            self.await_true(f"{heir.name} did not catch up: {heir.describe()}", caught_up, 40)
+            times.append(time.monotonic() - begun)
+            victim.start()
+            self.await_shared(nodes)
+        ends = load.finish()
+        total = sum(ends.values())
+        self.settle(nodes, total)
+        self.say("taken over and caught up to within 1 s after " + ", ".join(f"{took:.1f} s" for took in times)
+                 + f", session {SESSION_MS} ms")
+        self.check_whole(nodes, ends)
+        self.assertLess(max(times), knob("TAKEOVER_S", 10))
+
+
+if __name__ == "__main__":
+    unittest.main()
