@@ -10,6 +10,8 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSp
 PATIENCE = 60
 # A broker that is gone for a while is what these cases do: no word about it.
 QUIET = {"log_level": 0}
+SOON = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}
 
 
 class Cluster:
@@ -67,9 +69,11 @@ class Cluster:
     # Offsets.
 
     def _offsets(self, topic, spec):
-        partitions = self.admin.list_topics(topic, timeout=PATIENCE).topics[topic].partitions
-        asked = {TopicPartition(topic, partition): spec for partition in partitions}
-        return {place.partition: future.result(PATIENCE).offset for place, future in self.admin.list_offsets(asked).items()}
+        def ask():
+            partitions = self.admin.list_topics(topic, timeout=PATIENCE).topics[topic].partitions
+            asked = {TopicPartition(topic, partition): spec for partition in partitions}
+            return {place.partition: future.result(PATIENCE).offset for place, future in self.admin.list_offsets(asked).items()}
+        return retry(ask)
 
     def ends(self, topic):
         """{partition: offset behind the last record}, markers of transactions counted."""
@@ -131,6 +135,18 @@ class Cluster:
     def topic_id(self, topic):
         """The id that tells a topic from an older one of its name."""
         return self.admin.describe_topics(TopicCollection([topic]))[topic].result(PATIENCE).topic_id
+
+
+def retry(ask):
+    """The answer of `ask`; a broker that has only just started may first say that it does not lead its partitions."""
+    limit = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in SOON or time.monotonic() > limit:
+                raise
+            time.sleep(0.05)
 
 
 def put(producer, topic, partition, value, key=None, told=None):
