@@ -13,12 +13,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from sidebyside import disk, ingest, latency, onerow, queries  # noqa: E402
+from sidebyside import disk, ingest, kafka, latency, onerow, queries  # noqa: E402
 from sidebyside.peers import BY_NAME  # noqa: E402
 from sidebyside.peers.base import REPOSITORY, cache, run_installer  # noqa: E402
 from sidebyside.process import Failed  # noqa: E402
 
-PARTS = ["ingest", "queries", "one-row", "latency"]
+PARTS = ["ingest", "queries", "one-row", "latency", "kafka", "kafka-latency"]
 
 
 def arguments():
@@ -38,6 +38,10 @@ def arguments():
     ask.add_argument("--rate", type=int, default=200_000, help="events/s of the latency part")
     ask.add_argument("--rows-per-batch", type=int, default=500, help="batch of the latency part")
     ask.add_argument("--senders", type=int, default=4, help="connections of the latency part")
+    ask.add_argument("--records", type=int, default=10_000_000, help="records of the kafka part's topic")
+    ask.add_argument("--kafka-peers", default=",".join(kafka.FLINK), help="which to run beside tidemill in the kafka part")
+    ask.add_argument("--kafka-rate", type=int, default=100_000, help="records/s of the kafka-latency part")
+    ask.add_argument("--kafka-batch", type=int, default=100, help="records of the kafka-latency part that are due at a time")
     ask.add_argument("--quick", action="store_true", help="a few seconds each, plain variant: does it work at all")
     ask.add_argument("--dir", default=None, help="folder for the data, on a real disk (default: the cache)")
     ask.add_argument("--tidemill", type=Path, default=REPOSITORY / "target" / "release" / "tidemill", help="the binary")
@@ -47,10 +51,13 @@ def arguments():
     options = ask.parse_args()
     if options.quick:
         options.seconds, options.runs, options.variants = min(options.seconds, 5), min(options.runs, 10), "plain"
+        options.records = min(options.records, 500_000)
     options.peers = [name for name in options.peers.split(",") if name]
     options.parts = [name for name in options.parts.split(",") if name]
     options.variants = [name for name in options.variants.split(",") if name]
-    for given, known in ((options.peers, names[1:]), (options.parts, PARTS), (options.variants, list(ingest.VARIANTS))):
+    options.kafka_peers = [name for name in options.kafka_peers.split(",") if name]
+    for given, known in ((options.peers, names[1:]), (options.parts, PARTS), (options.kafka_peers, list(kafka.FLINK)),
+                         (options.variants, list(ingest.VARIANTS))):
         for name in given:
             if name not in known:
                 ask.error(f"{name!r} is none of {', '.join(known)}")
@@ -64,7 +71,7 @@ def arguments():
 
 def enter_environment(options):
     """Starts this program anew inside the Python environment, where a part needs its packages."""
-    needs = "duckdb" in options.peers or "latency" in options.parts
+    needs = "duckdb" in options.peers or {"latency", "kafka", "kafka-latency"} & set(options.parts)
     python = cache() / "venv" / "bin" / "python"
     if not needs or Path(sys.prefix) == python.parent.parent:
         return
@@ -78,11 +85,12 @@ def enter_environment(options):
 
 def build(options):
     """Builds tidemill when its binary is wanted and missing."""
-    wanted = [options.loader] if options.no_tidemill else [options.loader, options.tidemill]
+    wanted = [] if options.no_tidemill and set(options.parts) <= {"kafka", "kafka-latency"} else [options.loader]
+    wanted += [] if options.no_tidemill else [options.tidemill]
     if any(not path.exists() for path in wanted) and shutil.which("cargo"):
         print("building tidemill", flush=True)
         subprocess.run(["cargo", "build", "--release"], cwd=REPOSITORY, check=False)
-    if not options.loader.exists():
+    if options.loader in wanted and not options.loader.exists():
         sys.exit(f"no {options.loader}, and so no load generator: build it with `cargo build --release`")
 
 
@@ -156,6 +164,14 @@ def run_parts(options, present, absent, work):
             problems += latency.run(BY_NAME["tidemill"](options), options, work / "tidemill-latency")
         else:
             print("Event to WebSocket frame: not run, since tidemill is not")
+    ours = BY_NAME["tidemill"](options) if any(kind.name == "tidemill" for kind in present) else None
+    if "kafka" in options.parts:
+        problems += kafka.run(ours, options, work / "kafka")
+    if "kafka-latency" in options.parts:
+        if ours:
+            problems += kafka.run_latency(BY_NAME["tidemill"](options), options, work / "kafka-latency")
+        else:
+            print("Kafka record to WebSocket frame: not run, since tidemill is not")
     return problems
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from sidebyside import disk, ingest, latency, loader, onerow, tsbs  # noqa: E402
+from sidebyside import disk, ingest, kafka, latency, loader, onerow, tsbs  # noqa: E402
 from sidebyside.answers import digest, from_matrix, millis  # noqa: E402
 from sidebyside.dialects import DUCKDB, QUESTDB, TIDEMILL, metricsql, stamp  # noqa: E402
 
@@ -103,6 +103,19 @@ class Latency(unittest.TestCase):
         for line in lines:
             self.assertIn("number=100000042i", line)
             self.assertTrue(line.endswith(f" {latency.EVENT_TIME + 42}"))
+
+
+class KafkaAges(unittest.TestCase):
+    def test_a_frame_of_one_partition_says_nothing_of_another(self):
+        # Batches 0..9 over 8 partitions. Partition 0 shows 8 at once, partition 1 shows 1 and later 9; the rest never.
+        seen = [(0, 8, 10.9), (1, 1, 10.2), (1, 9, 11.0)]
+        took, never = kafka.ages(seen, 10, 10.0, 0.1)
+        self.assertEqual([round(age) for age in took], [100, 100, 100, 900])
+        self.assertEqual(never, 6)
+
+    def test_cold_batches_do_not_count(self):
+        took, never = kafka.ages([(0, 8, 10.9)], 10, 10.0, 0.1, first=8)
+        self.assertEqual(([round(age) for age in took], never), ([100], 1))
 
 
 class Engine:

@@ -13,11 +13,12 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
- * Fills a topic with purchases: `java -cp 'kafka/*' Load.java BROKERS TOPIC PARTITIONS RECORDS RATE PRODUCERS`.
+ * Fills a topic with purchases: `java -cp 'kafka/*' Load.java BROKERS TOPIC PARTITIONS RECORDS RATE PRODUCERS [bare]`.
  *
  * <p>Record `seq` of partition `p` is fixed by the two (see purchases.py), and is the partition's record at offset `seq`:
  * a producer goes on where the partition ends, idempotent, one producer for a partition, with retries without end. RECORDS
- * 0 means until standard input ends; RATE is records/s over all, 0 as many as will go. Prints `started`, and behind the last
+ * 0 means until standard input ends; RATE is records/s over all, 0 as many as will go; `bare` leaves `seq` out of the
+ * values, which are of about 110 bytes then. Prints `started`, and behind the last
  * acknowledgement one line of JSON: records, seconds and, by partition, the offset behind its last record.
  */
 public final class Load {
@@ -25,6 +26,7 @@ public final class Load {
     static final long FIRST = 1_767_225_600_000L; // 2026-01-01T00:00:00Z in ms
     static final int RUN = 256; // records of a partition in a row, so that its batches fill up
     static volatile boolean ended;
+    static boolean bare;
 
     static byte[][] bytes(String... words) {
         byte[][] all = new byte[words.length][];
@@ -61,8 +63,11 @@ public final class Load {
         at = digits(to, at, ms / 1000 % 60, 2);
         to[at++] = '.';
         at = digits(to, at, ms % 1000, 3);
-        at = put(to, at, "Z\",\"seq\":");
-        at = plain(to, at, seq);
+        at = put(to, at, "Z\"");
+        if (!bare) {
+            at = put(to, at, ",\"seq\":");
+            at = plain(to, at, seq);
+        }
         to[at++] = '}';
         return at;
     }
@@ -102,6 +107,7 @@ public final class Load {
         int partitions = Integer.parseInt(words[2]);
         long records = Long.parseLong(words[3]), rate = Long.parseLong(words[4]);
         int producers = Math.min(Integer.parseInt(words[5]), partitions);
+        bare = words.length > 6 && words[6].equals("bare");
         long[] next = ends(brokers, topic, partitions);
         long before = 0;
         for (long end : next) before += end;

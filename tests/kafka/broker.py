@@ -46,7 +46,7 @@ SETTINGS = {
 }
 
 
-class Failed(Exception):
+class Failed(RuntimeError):
     """Something did not come about; the text says what and why."""
 
 

@@ -1,0 +1,59 @@
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.Properties;
+import java.util.concurrent.atomic.AtomicReference;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
+
+/**
+ * Records at a fixed schedule: `java -cp 'kafka/*' Pace.java BROKERS TOPIC PARTITIONS BATCHES ROWS PERIOD_NS START_NS`.
+ *
+ * <p>Batch `n` is due PERIOD_NS * n behind START_NS of the machine's monotonic clock, and its ROWS records, each with the number,
+ * all go to partition n mod PARTITIONS. A batch that is late is sent at once and none is left out. Prints, when all are
+ * acknowledged, a line of JSON: by how much the latest was late, and the mean size of a value.
+ */
+public final class Pace {
+    public static void main(String[] words) throws Exception {
+        String topic = words[1];
+        int partitions = Integer.parseInt(words[2]), batches = Integer.parseInt(words[3]), rows = Integer.parseInt(words[4]);
+        long period = Long.parseLong(words[5]), start = Long.parseLong(words[6]);
+        Properties settings = new Properties();
+        settings.put("bootstrap.servers", words[0]);
+        settings.put("enable.idempotence", "true");
+        settings.put("compression.type", "lz4");
+        settings.put("linger.ms", "0");
+        settings.put("batch.size", "65536");
+        AtomicReference<Exception> failure = new AtomicReference<>();
+        long worst = 0, bytes = 0;
+        try (var producer = new KafkaProducer<>(settings, new ByteArraySerializer(), new ByteArraySerializer())) {
+            producer.partitionsFor(topic);
+            System.out.println("started");
+            System.out.flush();
+            for (int number = 0; number < batches && failure.get() == null; number++) {
+                int partition = number % partitions;
+                long wait = start + number * period - System.nanoTime();
+                if (wait > 0) Thread.sleep(wait / 1_000_000, (int) (wait % 1_000_000));
+                worst = Math.max(worst, System.nanoTime() - (start + number * period));
+                for (int row = 0; row < rows; row++) {
+                    byte[] value = ("{\"key\":\"k" + row + "\",\"region\":\"r" + partition + "\",\"number\":" + number
+                        + ",\"amount\":" + row % 500 + ".25,\"ts\":\"2016-01-01T00:00:00." + nine(number) + "Z\"}")
+                        .getBytes(StandardCharsets.UTF_8);
+                    bytes += value.length;
+                    producer.send(new ProducerRecord<>(topic, partition, null, value),
+                        (place, error) -> { if (error != null) failure.compareAndSet(null, error); });
+                }
+            }
+            producer.flush();
+        }
+        if (failure.get() != null) throw failure.get();
+        System.out.println("{\"late_ms\":" + worst / 1e6 + ",\"bytes\":" + bytes / ((double) batches * rows) + "}");
+    }
+
+    static String nine(int number) {
+        char[] digits = new char[9];
+        Arrays.fill(digits, '0');
+        for (int i = 8; number > 0; i--, number /= 10) digits[i] = (char) ('0' + number % 10);
+        return new String(digits);
+    }
+}
