@@ -70,10 +70,10 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def java(heap):
-    """The head of a command that runs a class of Kafka's."""
+def java(heap, log="warn"):
+    """The head of a command that runs a class of Kafka's; `log` is the level of what its libraries say."""
     return ["java", f"-Xmx{heap}", f"-Xms{heap}", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError",
-            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
+            f"-Dorg.slf4j.simpleLogger.defaultLogLevel={log}", "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
             "-Dorg.slf4j.simpleLogger.showDateTime=true", "-cp", jars()]
 
 

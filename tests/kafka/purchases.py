@@ -65,7 +65,7 @@ class Load:
 
     def __init__(self, address, topic, partitions, records=0, rate=0, producers=2, bare=False):
         words = [address, topic, partitions, records, rate, producers, *(["bare"] if bare else [])]
-        self.child = subprocess.Popen([*java("384m"), str(Path(__file__).with_name("Load.java")), *map(str, words)],
+        self.child = subprocess.Popen([*java("384m", "error"), str(Path(__file__).with_name("Load.java")), *map(str, words)],
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         if self.child.stdout.readline().strip() != "started":
             self.child.kill()

@@ -243,7 +243,7 @@ def run_latency(peer, options, folder):
                 start = time.monotonic() + 4
                 program = Path(__file__).parents[1] / "kafka" / "Pace.java"
                 words = [node.address, "paced", PARTITIONS, batches, rows, int(period * 1e9), int(start * 1e9)]
-                pace = subprocess.Popen([*node.module.java("256m"), str(program), *map(str, words)], stdin=subprocess.DEVNULL,
+                pace = subprocess.Popen([*node.module.java("256m", "error"), str(program), *map(str, words)], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, text=True)
                 told, _ = pace.communicate(timeout=options.seconds + COLD + 120)
                 if pace.returncode != 0:
