@@ -61,7 +61,9 @@ class Whole(unittest.TestCase):
 
     def test_a_set_with_gaps(self):
         wanted = set(full()[::7])
-        for rows, found in ((list(wanted), (0, 0, 0)), (full(), (0, 0, 3000)), (list(wanted)[1:], (1, 0, 0)), (list(wanted) * 2, (0, 500, 0))):
+        rows_of = list(wanted)
+        cases = ((rows_of, (0, 0, 0)), (full(), (0, 0, 3000)), (rows_of[1:], (1, 0, 0)), (rows_of * 2, (0, 500, 0)))
+        for rows, found in cases:
             count = checks.exact([Stream(rows)], wanted)
             self.assertEqual((count.lost, count.double, count.strange), found)
             self.assertEqual(count.right, found == (0, 0, 0))

@@ -128,7 +128,8 @@ def _flink(kind, node, wanted, folder):
             child.stdout.close()
     lines = [line for line in said.splitlines() if line.startswith('{"seconds"')]
     if not lines:
-        raise Failed(f"the job ended with status {child.returncode}: {said.strip()[-300:] or Path(f'{folder}.log').read_text()[-300:]}")
+        last = said.strip() or Path(f"{folder}.log").read_text(errors="replace").strip()
+        raise Failed(f"the job ended with status {child.returncode}: {last[-300:]}")
     answer = json.loads(lines[0])
     if (answer["rows"], answer["price"]) != (wanted.rows, wanted.price):
         raise Failed(f"counted {answer['rows']} records with a sum of {answer['price']}, not {wanted.rows} and {wanted.price}")
@@ -147,10 +148,11 @@ def run(peer, options, folder):
                 if topic == "filled":
                     wanted, filled = node.purchases.totals(ends), load.records / load.seconds
             size = sum(file.stat().st_size for file in (folder / "broker" / "data").glob("filled-*/*.log"))
-            notes.append(f"{wanted.rows:,} JSON purchases of about 110 bytes, lz4, {PARTITIONS} partitions, {size / wanted.rows:.0f} bytes each "
-                         f"in the log; filled at {filled:,.0f} records/s")
+            notes.append(f"{wanted.rows:,} JSON purchases of about 110 bytes, lz4, {PARTITIONS} partitions, "
+                         f"{size / wanted.rows:.0f} bytes each in the log; filled at {filled:,.0f} records/s")
             engines = [("tidemill", lambda place: _tidemill(peer, node, wanted, place))] if peer else []
-            engines += [(kind, lambda place, kind=kind: _flink(kind, node, wanted, place)) for kind in FLINK if kind in options.kafka_peers]
+            for kind in options.kafka_peers:
+                engines.append((kind, lambda place, kind=kind: _flink(kind, node, wanted, place)))
             if not peer:
                 rows.append(["tidemill", NOT_RUN, "-", "-", "-", "-"])
             for name, measure in engines:
@@ -266,7 +268,8 @@ def run_latency(peer, options, folder):
     if counted != batches * rows:
         problems.append(f"kafka-latency: count(*) is {counted}, sent were {batches * rows}")
     cells = [took[min(len(took) - 1, int(len(took) * share))] for share in (0.5, 0.9, 0.99, 0.999)] if took else ["-"] * 4
-    show(f"Kafka record to WebSocket frame, {rate:,} records/s of {sent['bytes']:.0f} bytes in {1 / period:,.0f} batches/s, {options.seconds} s",
+    load = f"{rate:,} records/s of {sent['bytes']:.0f} bytes in {1 / period:,.0f} batches/s, {options.seconds} s"
+    show(f"Kafka record to WebSocket frame, {load}",
          ["engine", "p50 ms", "p90", "p99", "p99.9", "max", "frames"],
          [[peer.name, *cells, took[-1] if took else "-", len(seen)]],
          ["an age counts from when the record was due to be sent, and includes the producer and the broker",
