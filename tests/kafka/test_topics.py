@@ -15,10 +15,10 @@ def words_of(row):
 
 
 class Topics(Case):
-    def alarms(self, node, topic=None):
-        """Rows of SHOW SOURCES about a topic that say what to do about a partition that stands still."""
-        topic = topic or self.topic
-        return [row for row in node.sources() if topic in words_of(row) and "drop the stream" in words_of(row)]
+    def alarms(self, node):
+        """Rows of SHOW SOURCES about a topic that tell of a partition that stands still for good."""
+        return [row for row in node.sources() if self.topic in words_of(row)
+                and any(word in words_of(row) for word in ("drop the stream", "is gone"))]
 
     def test_new_partitions(self):
         self.cluster.create(self.topic, 2)
