@@ -2,7 +2,7 @@
 
 /// Reads eight bytes little-endian; `None` near the end of `bytes`.
 #[inline(always)]
-fn load8(bytes: &[u8], at: usize) -> Option<u64> {
+pub(crate) fn load8(bytes: &[u8], at: usize) -> Option<u64> {
     let b: [u8; 8] = bytes.get(at..at + 8)?.try_into().ok()?;
     Some(u64::from_le_bytes(b))
 }
@@ -27,7 +27,7 @@ fn eight(x: u64) -> u64 {
     high.wrapping_add(low) >> 32
 }
 
-const POW10: [u64; 20] = {
+pub(crate) const POW10: [u64; 20] = {
     let mut t = [1u64; 20];
     let mut i = 1;
     while i < 20 {

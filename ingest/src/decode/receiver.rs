@@ -14,6 +14,8 @@ pub(crate) struct Receiver<'w, 'f> {
     /// Rows refused.
     pub rejected: usize,
     full: bool,
+    /// Whether plain rows may take the fast path.
+    pub fast: bool,
 }
 
 impl<'w, 'f> Receiver<'w, 'f> {
@@ -30,6 +32,7 @@ impl<'w, 'f> Receiver<'w, 'f> {
             accepted: 0,
             rejected: 0,
             full: false,
+            fast: true,
         }
     }
 
@@ -46,10 +49,16 @@ impl<'w, 'f> Receiver<'w, 'f> {
 
     /// Counts a row that was appended.
     #[inline(always)]
-    fn appended(&mut self) -> bool {
+    pub fn appended(&mut self) -> bool {
         self.accepted += 1;
         self.full = !self.writer.count();
         !self.full
+    }
+
+    /// Where rows go, and the cells that each gets besides its own.
+    #[inline(always)]
+    pub fn writer(&mut self) -> (&mut Writer, Cells<'w, 'w>) {
+        (self.writer, self.more)
     }
 
     /// Tells of a row that is none.

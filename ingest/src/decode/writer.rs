@@ -3,6 +3,7 @@
 use super::Precision;
 use super::bound::{Bound, SEAL_ROWS};
 use super::convert::{Value, convert, natural};
+use super::json::Fields;
 use super::names::Names;
 use super::row::{Cell, RowReason};
 use ahash::RandomState;
@@ -31,7 +32,9 @@ pub(crate) struct Writer {
     now_ns: i64,
     /// Rows before this event time are refused.
     pub(super) oldest: i64,
-    names: Names,
+    pub(super) names: Names,
+    /// What members of JSON objects mean.
+    pub(super) fields: Fields,
     /// The row that last had a value for each column.
     pub(super) seen: Vec<usize>,
     pub(super) row: usize,
@@ -69,6 +72,7 @@ impl Writer {
             now_ns: 0,
             oldest: i64::MIN,
             names: Names::default(),
+            fields: Fields::default(),
             row: 0,
             series: HashMap::default(),
             series_bytes: 0,
@@ -270,6 +274,7 @@ impl Writer {
         }
         self.schema = schema;
         self.seen.resize(self.schema.columns.len(), 0);
+        self.fields.clear();
     }
 
     fn series_of(&mut self, known: &[(usize, Value<'_>)]) -> SeriesId {
@@ -299,6 +304,39 @@ impl Writer {
         series
     }
 
+    /// Learns what the names of a row mean that was appended. Names with escapes are owned and left alone, and so are
+    /// those of inner objects.
+    pub fn learn(&mut self, cells: Cells<'_, '_>) {
+        for (name, cell) in cells {
+            let Cow::Borrowed(name) = name else { continue };
+            let column = self.names.column(&self.schema, name);
+            if column.is_some() || matches!(cell, Cell::Null) {
+                let def = column.map(|i| &self.schema.columns[i]);
+                self.fields.learn(name, def);
+            }
+        }
+    }
+
+    /// The series of the tags in `key`, in whatever order they are there.
+    #[inline(always)]
+    pub fn series_of_key(&mut self) -> Option<SeriesId> {
+        match self.series.get(self.key.as_slice()) {
+            Some(series) => Some(*series),
+            None => self.resolve_key(),
+        }
+    }
+
+    #[inline(never)]
+    fn resolve_key(&mut self) -> Option<SeriesId> {
+        let key = std::mem::take(&mut self.key);
+        let mut tags = tags_of(&key)?;
+        tags.sort_unstable_by_key(|t| t.0);
+        let series = self.stream.series().resolve(&tags);
+        self.learn_series(&key, series);
+        self.key = key;
+        Some(series)
+    }
+
     fn learn_series(&mut self, key: &[u8], series: SeriesId) {
         self.series_bytes += key.len() + 48;
         if self.series_bytes > MAX_SERIES_BYTES {
@@ -315,4 +353,19 @@ pub(super) fn put_tag(key: &mut Vec<u8>, id: ColumnId, value: &str) {
     key.extend_from_slice(&id.0.to_le_bytes());
     key.extend_from_slice(&(value.len() as u64).to_le_bytes());
     key.extend_from_slice(value.as_bytes());
+}
+
+/// What [`put_tag`] wrote; always whole.
+fn tags_of(mut key: &[u8]) -> Option<Vec<(ColumnId, &str)>> {
+    let mut tags = Vec::new();
+    while let Some((id, rest)) = key.split_first_chunk::<2>() {
+        let (len, rest) = rest.split_first_chunk::<8>()?;
+        let (value, rest) = rest.split_at_checked(u64::from_le_bytes(*len) as usize)?;
+        tags.push((
+            ColumnId(u16::from_le_bytes(*id)),
+            std::str::from_utf8(value).ok()?,
+        ));
+        key = rest;
+    }
+    Some(tags)
 }

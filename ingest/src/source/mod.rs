@@ -9,6 +9,8 @@ mod intake_tests;
 pub mod kafka;
 mod letters;
 mod pipe;
+#[cfg(test)]
+mod poison_tests;
 mod record;
 mod runtime;
 mod status;

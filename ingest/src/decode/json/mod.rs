@@ -3,6 +3,13 @@
 //! Objects within objects become dotted columns (`properties.page`), arrays keep their JSON text in a STRING column.
 //! Of a key given twice the last one wins. Numbers are read from their text, decimals never by way of a double.
 
+mod fast;
+#[cfg(test)]
+mod fast_tests;
+mod fields;
+
+pub(super) use fields::Fields;
+
 use super::receiver::Receiver;
 use super::row::{Cell, DecodedRows, OnRefused, RowContext, RowReason, decode_rows};
 use crate::admission::Rejection;
@@ -17,6 +24,9 @@ use tsdb::{StreamDef, StreamOptions};
 pub const MAX_DEPTH: usize = 32;
 /// Members of a row at most, those of its inner objects among them: no stream has more columns.
 const MAX_MEMBERS: usize = 65_536;
+
+/// Bytes of a body from which on its rows' names are learnt.
+const MIN_LEARNT: usize = 1 << 10;
 
 /// How a body holds its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +49,77 @@ pub fn decode(
     ctx: &RowContext,
     on_refused: &mut OnRefused<'_>,
 ) -> Result<DecodedRows, Rejection> {
-    decode_rows(ctx, on_refused, &mut |rows| receive(body, format, rows))
+    decode_rows(ctx, on_refused, &mut |rows| {
+        // What names mean is learnt for each body anew, which a short one does not repay.
+        rows.fast = body.len() >= MIN_LEARNT;
+        receive(body, format, rows);
+    })
 }
 
 /// Hands the rows of a body on.
 pub(crate) fn receive(body: &[u8], format: JsonFormat, rows: &mut Receiver<'_, '_>) {
-    each_row(body, format, &mut |cells, text| {
-        rows.take(cells.as_deref().map_err(Clone::clone), text)
+    let body = strip_bom(body);
+    let text = match (format, std::str::from_utf8(body)) {
+        (JsonFormat::Document, Ok(text)) if !is_array(text) => text,
+        _ => {
+            each_text(body, format, &mut |text, bytes| match text {
+                Ok(text) => take(rows, text),
+                Err(reason) => rows.refuse(reason, bytes),
+            });
+            return;
+        }
+    };
+    // Objects one after the other; from the first that is not plain on, the parser says where each ends.
+    let (mut at, mut taken) = (0, 0);
+    while let Some(len) = object(rows, &text[at..], false) {
+        if !rows.appended() {
+            return;
+        }
+        (at, taken) = (at + len, taken + 1);
+    }
+    if fast::skip(text.as_bytes(), at) == text.len() {
+        return;
+    }
+    let mut tried = true;
+    sequence(text, taken, &mut |text, bytes| match text {
+        // The first was tried above.
+        Ok(text) if std::mem::take(&mut tried) => slowly(rows, text),
+        Ok(text) => take(rows, text),
+        Err(reason) => rows.refuse(reason, bytes),
     });
+}
+
+/// Appends the object that text starts with, or `whole`ly is, if it is plain, and gives where it ends.
+fn object(rows: &mut Receiver<'_, '_>, text: &str, whole: bool) -> Option<usize> {
+    if !rows.fast {
+        return None;
+    }
+    let (writer, more) = rows.writer();
+    fast::object(writer, text, more, whole)
+}
+
+/// Takes the row that is all of `text`.
+#[inline]
+fn take(rows: &mut Receiver<'_, '_>, text: &str) -> bool {
+    match object(rows, text, true) {
+        Some(_) => rows.appended(),
+        None => slowly(rows, text),
+    }
+}
+
+/// Takes a row by the way that knows all of JSON, and learns its names for the other.
+fn slowly(rows: &mut Receiver<'_, '_>, text: &str) -> bool {
+    let cells = row(text);
+    let before = rows.accepted;
+    let go_on = rows.take(cells.as_deref().map_err(Clone::clone), text.as_bytes());
+    if let Ok(cells) = &cells
+        && rows.accepted > before
+        && rows.fast
+        && rows.writer().0.fields.learns()
+    {
+        rows.writer().0.learn(cells);
+    }
+    go_on
 }
 
 /// The cells of text that is one object, dotted below `prefix`; `None` when it is none.
@@ -61,13 +134,17 @@ pub(crate) fn members<'a>(text: &'a str, prefix: &str) -> Option<Cells<'a>> {
 #[must_use]
 pub fn infer_stream(body: &[u8], format: JsonFormat) -> StreamDef {
     let mut names: Vec<String> = Vec::new();
-    each_row(body, format, &mut |cells, _| match cells {
-        Ok(cells) => {
-            names = cells.iter().map(|c| c.0.to_string()).collect();
-            false
-        }
-        Err(_) => true,
-    });
+    each_text(
+        strip_bom(body),
+        format,
+        &mut |text, _| match text.and_then(row) {
+            Ok(cells) => {
+                names = cells.iter().map(|c| c.0.to_string()).collect();
+                false
+            }
+            Err(_) => true,
+        },
+    );
     stream_with_time(names.iter().map(String::as_str))
 }
 
@@ -84,11 +161,19 @@ pub(super) fn stream_with_time<'a>(names: impl Iterator<Item = &'a str> + Clone)
     }
 }
 
-type OnRow<'f> = dyn FnMut(Result<Cells<'_>, RowReason>, &[u8]) -> bool + 'f;
+fn strip_bom(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}
 
-/// Calls `f` with each row, or why it is none, and its text, until it returns false.
-fn each_row(body: &[u8], format: JsonFormat, f: &mut OnRow<'_>) {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+fn is_array(text: &str) -> bool {
+    text.trim_start().starts_with('[')
+}
+
+/// Told of each row's text, or why there is none, and its bytes; false ends it.
+type OnText<'f> = dyn FnMut(Result<&str, RowReason>, &[u8]) -> bool + 'f;
+
+/// Calls `f` with each row's text until it returns false.
+fn each_text(body: &[u8], format: JsonFormat, f: &mut OnText<'_>) {
     match format {
         JsonFormat::Lines => {
             let mut at = 0;
@@ -99,10 +184,8 @@ fn each_row(body: &[u8], format: JsonFormat, f: &mut OnRow<'_>) {
                 if line.is_empty() {
                     continue;
                 }
-                let cells = std::str::from_utf8(line)
-                    .map_err(|_| RowReason::NotUtf8)
-                    .and_then(row);
-                if !f(cells, line) {
+                let text = std::str::from_utf8(line).map_err(|_| RowReason::NotUtf8);
+                if !f(text, line) {
                     return;
                 }
             }
@@ -111,21 +194,24 @@ fn each_row(body: &[u8], format: JsonFormat, f: &mut OnRow<'_>) {
             Err(_) => {
                 f(Err(RowReason::NotUtf8), body);
             }
-            Ok(text) if text.trim_start().starts_with('[') => array(text, f),
-            Ok(text) => sequence(text, f),
+            Ok(text) if is_array(text) => array(text, f),
+            Ok(text) => sequence(text, 0, f),
         },
     }
 }
 
-/// Objects one after the other.
-fn sequence(text: &str, f: &mut OnRow<'_>) {
+/// Values one after the other, without the first `known`.
+fn sequence(text: &str, known: usize, f: &mut OnText<'_>) {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+    for _ in 0..known {
+        values.next();
+    }
     loop {
         let at = values.byte_offset();
         match values.next() {
             None => return,
             Some(Ok(raw)) => {
-                if !f(row(raw.get()), raw.get().as_bytes()) {
+                if !f(Ok(raw.get()), raw.get().as_bytes()) {
                     return;
                 }
             }
@@ -138,8 +224,8 @@ fn sequence(text: &str, f: &mut OnRow<'_>) {
 }
 
 /// The rows of an array, and an error in place of the first that can't be told apart.
-fn array(text: &str, f: &mut OnRow<'_>) {
-    struct Rows<'f, 'g>(&'f mut OnRow<'g>, &'f mut bool);
+fn array(text: &str, f: &mut OnText<'_>) {
+    struct Rows<'f, 'g>(&'f mut OnText<'g>, &'f mut bool);
     impl<'de> Visitor<'de> for Rows<'_, '_> {
         type Value = ();
         fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,7 +233,7 @@ fn array(text: &str, f: &mut OnRow<'_>) {
         }
         fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
             while let Some(raw) = seq.next_element::<&RawValue>()? {
-                if !(self.0)(row(raw.get()), raw.get().as_bytes()) {
+                if !(self.0)(Ok(raw.get()), raw.get().as_bytes()) {
                     *self.1 = true;
                     return Err(de::Error::custom("enough"));
                 }
