@@ -89,6 +89,30 @@ pub(crate) fn receive(
     rows: &mut Receiver<'_, '_>,
 ) {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    if memchr::memchr(b'"', body).is_none() {
+        plain(body, names, delimiter, rows);
+    } else {
+        quoted(body, names, delimiter, rows);
+    }
+}
+
+/// Lines without quotes: making a reader takes longer than a short message.
+fn plain(body: &[u8], names: &[Vec<String>], delimiter: u8, rows: &mut Receiver<'_, '_>) {
+    let mut values = Vec::new();
+    for line in body.split(|b| matches!(b, b'\n' | b'\r')) {
+        if line.is_empty() {
+            continue;
+        }
+        values.clear();
+        values.extend(line.split(|b| *b == delimiter));
+        let cells = row(columns(names, values.len()), values.iter().copied());
+        if !rows.take(cells.as_deref().map_err(Clone::clone), line.trim_ascii()) {
+            return;
+        }
+    }
+}
+
+fn quoted(body: &[u8], names: &[Vec<String>], delimiter: u8, rows: &mut Receiver<'_, '_>) {
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -113,9 +137,7 @@ fn records(
             Ok(true) => {
                 let end = reader.position().byte() as usize;
                 let text = body.get(start..end).unwrap_or_default().trim_ascii();
-                let fits = names.iter().find(|n| n.len() == record.len());
-                let columns = fits.or(names.first()).map_or(&[][..], Vec::as_slice);
-                let cells = row(columns, &record);
+                let cells = row(columns(names, record.len()), record.iter());
                 if !rows.take(cells.as_deref().map_err(Clone::clone), text) {
                     return;
                 }
@@ -128,21 +150,27 @@ fn records(
     }
 }
 
+/// The list of names that has as many, else the first.
+fn columns(names: &[Vec<String>], values: usize) -> &[String] {
+    let fits = names.iter().find(|n| n.len() == values);
+    fits.or(names.first()).map_or(&[][..], Vec::as_slice)
+}
+
 fn row<'a>(
     names: &'a [String],
-    record: &'a ByteRecord,
+    values: impl ExactSizeIterator<Item = &'a [u8]>,
 ) -> Result<Vec<(Cow<'a, str>, Cell<'a>)>, RowReason> {
-    if record.len() != names.len() {
+    if values.len() != names.len() {
         return Err(RowReason::Width {
             expected: names.len(),
-            got: record.len(),
+            got: values.len(),
         });
     }
     let cell = |(name, value): (&'a String, &'a [u8])| {
         let value = std::str::from_utf8(value).map_err(|_| RowReason::NotUtf8)?;
         Ok((Cow::Borrowed(name.as_str()), Cell::Untyped(value)))
     };
-    names.iter().zip(record).map(cell).collect()
+    names.iter().zip(values).map(cell).collect()
 }
 
 /// The stream that a body's header suggests; see [`super::json::infer_stream`].
@@ -150,4 +178,60 @@ fn row<'a>(
 pub fn infer_stream(body: &[u8]) -> StreamDef {
     let names = header(&mut reader(body)).unwrap_or_default();
     stream_with_time(names.iter().map(String::as_str))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::RefusedRow;
+    use crate::decode::writer::Writer;
+    use proptest::prelude::*;
+    use tsdb::types::{DataType, Role};
+    use tsdb::{Catalog, Rows};
+
+    type Way = fn(&[u8], &[Vec<String>], u8, &mut Receiver<'_, '_>);
+
+    /// Batches, refused rows, and how many were not.
+    type Told = (Vec<Vec<u8>>, Vec<(RowReason, Vec<u8>)>, usize);
+
+    fn told(way: Way, body: &[u8]) -> Told {
+        let mut def = stream_with_time(["t"].into_iter());
+        def.columns.push(("a".into(), DataType::Int64, Role::Field));
+        let stream = Catalog::default()
+            .create_stream("default", "s", &def)
+            .unwrap();
+        let mut writer = Writer::new(stream, None);
+        writer.begin(1, Some(1));
+        let mut refused = Vec::new();
+        let mut on_refused = |r: RefusedRow<'_>| refused.push((r.reason, r.payload.to_vec()));
+        let mut rows = Receiver::new(&mut writer, &[], &mut on_refused);
+        let names = ["a b c", "a b"].map(|n| n.split(' ').map(str::to_owned).collect());
+        way(body, &names, b',', &mut rows);
+        let accepted = rows.accepted;
+        let encode = |rows| {
+            let mut out = Vec::new();
+            match rows {
+                Rows::Sealed(batch) => batch.encode(&mut out),
+                Rows::Small(rows) => rows.finish().unwrap().encode(&mut out),
+            }
+            out
+        };
+        let batches = writer.take().into_iter().map(encode).collect();
+        (batches, refused, accepted)
+    }
+
+    proptest! {
+        #[test]
+        fn both_ways_read_lines_without_quotes_alike(
+            rows in proptest::collection::vec("[0-9]{0,3}(,[a-z0-9 ]{0,3}){0,3}(\r\n|\n|\r|\n\n)?", 0..9),
+            spoil in proptest::option::weighted(0.3, (any::<proptest::sample::Index>(), any::<u8>())),
+        ) {
+            let mut body = rows.concat().into_bytes();
+            if let Some((at, byte)) = spoil && byte != b'"' && !body.is_empty() {
+                let at = at.index(body.len());
+                body[at] = byte;
+            }
+            prop_assert_eq!(told(plain, &body), told(quoted, &body));
+        }
+    }
 }
