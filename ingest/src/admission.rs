@@ -77,6 +77,8 @@ pub enum Encoding {
     Deflate,
     /// Zstandard.
     Zstd,
+    /// Snappy's block format, which Prometheus' remote write has.
+    Snappy,
 }
 
 impl Encoding {
@@ -91,10 +93,12 @@ impl Encoding {
             "gzip" | "x-gzip" => Encoding::Gzip,
             "deflate" => Encoding::Deflate,
             "zstd" => Encoding::Zstd,
+            "snappy" => Encoding::Snappy,
             _ => {
                 let shown: String = name.chars().take(40).collect();
-                let message =
-                    format!("content encoding '{shown}' is not known; use gzip, zstd or deflate");
+                let message = format!(
+                    "content encoding '{shown}' is not known; use gzip, zstd, deflate or snappy"
+                );
                 return Err(Rejection::new(415, "unknown_encoding", message));
             }
         })
@@ -130,7 +134,36 @@ pub fn decompress<'a>(
             decoder.window_log_max(27).map_err(|e| damaged(&e))?;
             read(decoder, body, limits, room)
         }
+        Encoding::Snappy => snappy(body, limits, room).map(Cow::Owned),
     }
+}
+
+/// A copy of up to 64 bytes takes two bytes at least.
+const SNAPPY_RATIO: usize = 32;
+
+/// A block says how long it will be; that is judged before any memory is taken.
+fn snappy(
+    body: &[u8],
+    limits: &Limits,
+    room: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<u8>, Rejection> {
+    let cannot = |e: &dyn std::fmt::Display| {
+        let message = format!("the body is no snappy block: {e}");
+        Rejection::new(400, "bad_encoding", message)
+    };
+    let length = snap::raw::decompress_len(body).map_err(|e| cannot(&e))?;
+    if length > limits.decoded {
+        return Err(too_large(limits));
+    }
+    if length > body.len().saturating_mul(SNAPPY_RATIO) {
+        return Err(cannot(&"it says that it is longer than it can be"));
+    }
+    if !room(length) {
+        return Err(no_room());
+    }
+    snap::raw::Decoder::new()
+        .decompress_vec(body)
+        .map_err(|e| cannot(&e))
 }
 
 /// Memory that is taken at once, at least and at most.
@@ -238,7 +271,7 @@ mod tests {
     use proptest::prelude::*;
     use std::io::Write;
 
-    fn packed(data: &[u8]) -> [(Encoding, Vec<u8>); 4] {
+    fn packed(data: &[u8]) -> [(Encoding, Vec<u8>); 5] {
         let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
         let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
         let mut raw = DeflateEncoder::new(Vec::new(), Compression::fast());
@@ -250,13 +283,42 @@ mod tests {
             (Encoding::Deflate, zlib.finish().unwrap()),
             (Encoding::Deflate, raw.finish().unwrap()),
             (Encoding::Zstd, zstd::encode_all(data, 1).unwrap()),
+            (Encoding::Snappy, block(data)),
         ]
+    }
+
+    fn block(data: &[u8]) -> Vec<u8> {
+        snap::raw::Encoder::new().compress_vec(data).unwrap()
+    }
+
+    #[test]
+    fn what_a_block_says_of_its_length_takes_no_memory() {
+        let limits = Limits::default();
+        let lies: [&[u8]; 4] = [
+            &[0xff, 0xff, 0xff, 0x7f, 0, b'a'],
+            &[0x80, 0x80, 0x80, 0x08],
+            &[0xff, 0xff, 0xff, 0xff, 0xff],
+            &[],
+        ];
+        for body in lies {
+            let mut taken = 0;
+            let mut room = |more| {
+                taken += more;
+                true
+            };
+            let refused = decompress(body, Encoding::Snappy, &limits, &mut room).unwrap_err();
+            assert_eq!((refused.status, taken), (400, 0), "{body:?}");
+        }
+        let mut short = block(&[7; 1000]);
+        short[0] = 0xe9;
+        let refused = decompress(&short, Encoding::Snappy, &limits, &mut |_| true).unwrap_err();
+        assert_eq!(refused.code, "bad_encoding");
     }
 
     #[test]
     fn bombs_stop_at_the_limit() {
         let limits = Limits {
-            body: 1 << 20,
+            body: 4 << 20,
             decoded: 1 << 20,
         };
         let bomb = vec![b'a'; 64 << 20];
@@ -269,7 +331,7 @@ mod tests {
             let whole = decompress(&body, encoding, &limits, &mut |_| true).unwrap();
             assert_eq!(whole.len(), 1 << 20);
         }
-        let plain = vec![0; (1 << 20) + 1];
+        let plain = vec![0; (4 << 20) + 1];
         assert_eq!(
             decompress(&plain, Encoding::Identity, &limits, &mut |_| true)
                 .unwrap_err()

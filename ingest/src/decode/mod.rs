@@ -6,14 +6,18 @@ pub mod csv;
 mod format;
 pub mod json;
 pub mod line_protocol;
+pub mod metric;
 mod names;
 mod number;
+mod otlp;
 mod receiver;
+mod remote_write;
 mod row;
 #[cfg(test)]
 mod row_tests;
 mod time_text;
 mod typed;
+mod wire;
 mod writer;
 
 pub use bound::MAX_REQUEST_BYTES;

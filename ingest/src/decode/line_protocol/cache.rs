@@ -20,10 +20,10 @@ const MAX_TARGETS: usize = 20_000;
 const MAX_DATABASES: usize = 64;
 
 /// No entry.
-pub(super) const NONE: u32 = u32::MAX;
+pub(in crate::decode) const NONE: u32 = u32::MAX;
 
 /// A series as lines spell it.
-pub(super) struct Entry {
+pub(in crate::decode) struct Entry {
     at: usize,
     len: u32,
     /// Index of the stream.
@@ -37,7 +37,7 @@ pub(super) struct Entry {
 }
 
 /// A field's name with its `=`, laid out for comparison in four words.
-pub(super) struct Name {
+pub(in crate::decode) struct Name {
     words: [u64; 4],
     masks: [u64; 4],
     len: usize,
@@ -106,7 +106,7 @@ impl Name {
 }
 
 /// A field of a stream as lines spell it.
-pub(super) struct Field {
+pub(in crate::decode) struct Field {
     name: Name,
     /// Its column.
     pub column: ColumnId,
@@ -118,7 +118,7 @@ pub(super) struct Field {
 
 /// The fields of a stream, by raw name.
 #[derive(Default)]
-pub(super) struct Fields {
+pub(in crate::decode) struct Fields {
     pub list: Vec<Field>,
     by_name: HashMap<Box<[u8]>, u32, RandomState>,
     first: u32,
@@ -169,7 +169,7 @@ impl Fields {
 }
 
 /// A stream that lines go to.
-pub(super) struct Target {
+pub(in crate::decode) struct Target {
     pub stream: Arc<Stream>,
     pub schema: Arc<Schema>,
     /// Columns of the schema: each row takes a cell in so many at most.
@@ -186,7 +186,7 @@ pub(super) struct Target {
 
 /// The cache of one database.
 #[derive(Default)]
-pub(super) struct Cache {
+pub(in crate::decode) struct Cache {
     keys: Vec<u8>,
     pub entries: Vec<Entry>,
     by_key: HashTable<u32>,
@@ -264,6 +264,29 @@ impl Cache {
             last.next = found;
         }
         Some((found, at + len))
+    }
+
+    /// The live entry of a key whose bounds the format knows. The one that followed the last entry before is tried
+    /// first: senders keep the order of their series.
+    #[inline]
+    pub fn find_key(&mut self, key: &[u8]) -> Option<u32> {
+        let last = self.entries.get(self.last as usize);
+        let guess = last.map_or(NONE, |e| e.next);
+        let found = match self.entries.get(guess as usize) {
+            Some(e) if self.key(e) == key => guess,
+            _ => {
+                let found = self.lookup(key)?;
+                if let Some(last) = self.entries.get_mut(self.last as usize) {
+                    last.next = found;
+                }
+                found
+            }
+        };
+        let target = self.entries[found as usize].stream;
+        if self.targets[target as usize].checked != self.request {
+            self.check(target);
+        }
+        self.targets[target as usize].live.then_some(found)
     }
 
     fn lookup(&self, key: &[u8]) -> Option<u32> {
@@ -377,6 +400,18 @@ impl Cache {
         let many = t.rows.rows() >= SEAL_ROWS;
         if self.bound.add(t.width) || many {
             return self.seal_some(target, out);
+        }
+        Ok(())
+    }
+
+    /// Counts text that was put together for a row, which may be longer than what it was made of.
+    ///
+    /// # Errors
+    /// 413 when the request's rows take too much.
+    pub fn count_text(&mut self, bytes: usize, out: &mut Vec<Rows>) -> Result<(), Rejection> {
+        if self.bound.add(bytes / 8) {
+            self.seal_all(out);
+            return self.bound.check();
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! InfluxDB line protocol. A measurement is a stream, its tags are tag columns, its fields columns; the event time
 //! column is `time`. Streams and columns come to be as lines name them.
 
-mod cache;
+pub(in crate::decode) mod cache;
 mod fast;
 mod late;
 mod line;
