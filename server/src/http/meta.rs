@@ -278,4 +278,5 @@ pub(crate) fn metrics(app: &App, page: &mut Page) {
         "Bytes of a view's saved state.",
         views.iter().map(|v| (labels(&v.name), v.bytes)),
     );
+    super::sources::metrics(app, page);
 }

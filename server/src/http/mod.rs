@@ -15,6 +15,7 @@ mod meta;
 mod params;
 mod reply;
 mod routes;
+mod sources;
 mod sql;
 mod ui;
 

@@ -1,7 +1,7 @@
 //! Every route there is. The router and the description of the API are both made of this table.
 
 use super::reply::{self, ApiError};
-use super::{App, WS_PATH, admin, docs, influx, ingest, meta, sql, ui};
+use super::{App, WS_PATH, admin, docs, influx, ingest, meta, sources, sql, ui};
 use crate::ws;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -255,6 +255,15 @@ pub(crate) const ROUTES: &[Route] = &[
         parameters: &[ALL_DBS],
         gives: &[(JSON, "Views")],
         handler: || get(meta::views),
+        ..GET
+    },
+    Route {
+        path: "/api/v1/sources",
+        group: CATALOG,
+        does: "Sources with their partitions: state, positions, lag, errors.",
+        parameters: &[ALL_DBS],
+        gives: &[(JSON, "")],
+        handler: || get(sources::list),
         ..GET
     },
     Route {

@@ -9,6 +9,7 @@ import { flightsPanel } from "./panels/flights.js";
 import { fraudPanel } from "./panels/fraud.js";
 import { hostPanels } from "./panels/host.js";
 import { loadPanels } from "./panels/load.js";
+import { sourcesPanel } from "./panels/sources.js";
 import { viewPanel } from "./panels/view.js";
 import { Console } from "./sql/console.js";
 
@@ -31,6 +32,7 @@ loadPanels(metrics);
 hostPanels(feed, metrics);
 flightsPanel(feed);
 fraudPanel(feed);
+sourcesPanel(feed);
 
 feed.addEventListener("state", ({ detail }) => {
   const pill = byId("connection");

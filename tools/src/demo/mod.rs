@@ -6,6 +6,7 @@
 
 mod feed;
 mod flights;
+mod kafka;
 pub(crate) mod progress;
 mod purchases;
 mod schema;
@@ -42,6 +43,10 @@ pub struct DemoArgs {
     /// Fraudsters among the customers.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(..=1000))]
     fraudsters: u64,
+    /// Have the purchases go through Kafka: a broker of the demo's own, which the project's script starts, or the one
+    /// given.
+    #[arg(long, value_name = "BROKERS", num_args = 0..=1, default_missing_value = "", require_equals = true)]
+    kafka: Option<String>,
     /// Leave the flights out.
     #[arg(long)]
     no_flights: bool,
@@ -100,9 +105,26 @@ async fn serve_and_play(args: &DemoArgs) -> anyhow::Result<String> {
         terminate: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
     };
+    let (_broker, brokers) = match args.kafka.as_deref() {
+        None => (None, None),
+        Some("") => {
+            say("Starting a Kafka broker ..");
+            let (broker, address) = tokio::task::spawn_blocking(kafka::Broker::start).await??;
+            (Some(broker), Some(address))
+        }
+        Some(brokers) => (None, Some(brokers.to_owned())),
+    };
+    let counter = match &brokers {
+        Some(brokers) => Some(kafka::Counter::open(brokers).await?),
+        None => None,
+    };
     let config = server::Config {
         data_dir: args.data_dir.clone(),
         listen: args.listen.clone(),
+        kafka: server::Kafka {
+            brokers,
+            ..server::Kafka::default()
+        },
         ..server::Config::default()
     };
     let mut server = server::Server::start(config).await.with_context(|| {
@@ -120,13 +142,21 @@ async fn serve_and_play(args: &DemoArgs) -> anyhow::Result<String> {
     };
     opened.with_context(|| format!("{} did not open", args.data_dir.display()))?;
     // A server that has started is stopped in order, whatever happens to the sources.
-    let outcome = play(args, &url, &mut ends).await;
+    let outcome = play(args, &url, counter.clone(), &mut ends).await;
+    if let Some(counter) = counter {
+        counter.finish();
+    }
     server.stop().await;
     outcome
 }
 
 /// Plays until the end; gives the last line to say.
-async fn play(args: &DemoArgs, url: &str, ends: &mut Ends) -> anyhow::Result<String> {
+async fn play(
+    args: &DemoArgs,
+    url: &str,
+    counter: Option<kafka::Counter>,
+    ends: &mut Ends,
+) -> anyhow::Result<String> {
     let client = Client::new(url)?;
     schema::make(&client).await?;
     let (latest, replayed) = schema::replayed(&client)
@@ -163,11 +193,8 @@ async fn play(args: &DemoArgs, url: &str, ends: &mut Ends) -> anyhow::Result<Str
     }
     if !args.no_purchases {
         let seed = chrono::Utc::now().timestamp_micros() as u64;
-        sources.spawn(source.clone().purchases(Shop::new(
-            args.purchases_per_second,
-            args.fraudsters,
-            seed,
-        )));
+        let shop = Shop::new(args.purchases_per_second, args.fraudsters, seed);
+        sources.spawn(source.clone().purchases(shop, counter));
     }
     let line = tokio::spawn(progress::tell(progress.clone(), stop));
 

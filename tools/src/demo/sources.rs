@@ -3,6 +3,7 @@
 
 use super::feed::{Progress, Stop, send};
 use super::flights::Flights;
+use super::kafka::Counter;
 use super::purchases::Shop;
 use crate::sql::client::Client;
 use bytes::Bytes;
@@ -107,13 +108,22 @@ impl Source {
         Ok(())
     }
 
-    /// Makes purchases.
-    pub(super) async fn purchases(mut self, mut shop: Shop) -> anyhow::Result<()> {
+    /// Makes purchases, and sends them to the server or, where there is a counter, to Kafka.
+    pub(super) async fn purchases(
+        mut self,
+        mut shop: Shop,
+        counter: Option<Counter>,
+    ) -> anyhow::Result<()> {
         let mut last = Instant::now();
         while !self.stop.within(PURCHASES_EVERY).await {
             let (rows, count) = shop.purchases(now_ms(), last.elapsed().as_secs_f64().min(1.0));
             last = Instant::now();
-            if count > 0 && self.send("purchases", "application/x-ndjson", rows).await? {
+            if let Some(counter) = &counter {
+                let produced = counter.produce(&rows).await?;
+                self.progress
+                    .purchases
+                    .fetch_add(produced, Ordering::Relaxed);
+            } else if count > 0 && self.send("purchases", "application/x-ndjson", rows).await? {
                 self.progress.purchases.fetch_add(count, Ordering::Relaxed);
             }
         }
