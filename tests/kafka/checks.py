@@ -26,28 +26,32 @@ class Count:
     def right(self):
         return not (self.lost or self.double or self.strange)
 
-    def note(self, words):
-        if len(self.examples) < 5:
-            self.examples.append(words)
+    def note(self, what, partition, offset):
+        """Notes an offset, as part of the range that it goes on."""
+        if self.examples and self.examples[-1][:2] == (what, partition) and self.examples[-1][3] == offset - 1:
+            self.examples[-1] = (what, partition, self.examples[-1][2], offset)
+        elif len(self.examples) < 12:
+            self.examples.append((what, partition, offset, offset))
 
     def __str__(self):
         words = f"{self.records:,} records: {self.lost} lost, {self.double} double, {self.strange} strange"
-        return words + (f"; {'; '.join(self.examples)}" if self.examples else "")
+        examples = [f"{what} {partition}/{first}..{last}" for what, partition, first, last in self.examples]
+        return "; ".join([words, *examples])
 
 
 def _compare(count, partition, wanted, rows):
     """Counts the offsets of one chunk: those there are, and how often each was stored."""
-    for offset in wanted:
+    for offset in sorted(wanted):
         if rows.get(offset, 0) == 0:
             count.lost += 1
-            count.note(f"lost {partition}/{offset}")
-    for offset, times in rows.items():
+            count.note("lost", partition, offset)
+    for offset, times in sorted(rows.items()):
         if offset not in wanted:
             count.strange += times
-            count.note(f"strange {partition}/{offset}")
+            count.note("strange", partition, offset)
         elif times > 1:
             count.double += times - 1
-            count.note(f"{times} times {partition}/{offset}")
+            count.note("double", partition, offset)
 
 
 def whole(nodes, ends, stream="purchases"):

@@ -125,7 +125,7 @@ class Case(unittest.TestCase):
                 seen, limit, pause = now, time.monotonic() + patience, 0.02
             elif time.monotonic() > limit:
                 for node in nodes:
-                    self.say(f"{node.name} stays at {node.count(stream):,} of {wanted:,} rows: {node.describe()}")
+                    self.say(f"{node.name} has {node.count(stream):,} of {wanted:,} rows and gets no more: {node.describe()}")
                 return now
             time.sleep(pause)
             pause = min(pause * 1.5, 0.5)

@@ -138,28 +138,11 @@ class Node:
         """Rows of a stream."""
         return self.sql(f"SELECT count(*) AS n FROM {stream} {where}")[0][0]
 
-    def await_count(self, wanted, stream="purchases", seconds=180):
-        """Returns when a stream has that many rows; Failed when it has more, or none came for `seconds`."""
-        seen, limit, pause = -1, time.monotonic() + seconds, 0.02
-        while True:
-            now = self.count(stream)
-            if now == wanted:
-                return
-            if now > wanted:
-                raise Failed(f"{self.name}: {stream} has {now} rows, {now - wanted} more than the {wanted} there are")
-            if now != seen:
-                seen, limit, pause = now, time.monotonic() + seconds, 0.02
-            elif time.monotonic() > limit:
-                raise Failed(f"{self.name}: {stream} stays at {now} of {wanted} rows for {seconds} s: {self.describe()}")
-            if not self.running:
-                raise Failed(f"{self.name} has ended with status {self.child.returncode}: {self.last_words()}")
-            time.sleep(pause)
-            pause = min(pause * 1.5, 0.5)
-
     def describe(self):
         """What the server says of its sources, for a message."""
         try:
-            return str(self.sources())[:1500]
+            said = [f"{row['partition']} {row['state']} {row['position']}/{row['end']} {row['error'] or ''}".strip() for row in self.sources()]
+            return ", ".join(said)[:1500]
         except (Failed, OSError, http.client.HTTPException) as error:
             return str(error)
 

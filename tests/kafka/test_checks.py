@@ -59,6 +59,11 @@ class Whole(unittest.TestCase):
         self.assertEqual(self.see(rows + [(1, 7777)]), (0, 0, 1))
         self.assertEqual(self.see(rows + [(9, 3)]), (0, 0, 1))
 
+    def test_ranges_are_told(self):
+        rows = [row for row in full() if not (row[0] == 0 and 990 <= row[1] < 1010)] + [(1, 5)]
+        count = checks.whole([Stream(rows)], ENDS)
+        self.assertEqual(str(count), "3,500 records: 20 lost, 1 double, 0 strange; lost 0/990..1009; double 1/5..5")
+
     def test_a_set_with_gaps(self):
         wanted = set(full()[::7])
         rows_of = list(wanted)
