@@ -1,3 +1,5 @@
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.Properties;
@@ -7,17 +9,18 @@ import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
- * Records at a fixed schedule: `java -cp 'kafka/*' Pace.java BROKERS TOPIC PARTITIONS BATCHES ROWS PERIOD_NS START_NS`.
+ * Records at a fixed schedule: `java -cp 'kafka/*' Pace.java BROKERS TOPIC PARTITIONS BATCHES ROWS PERIOD_NS`.
  *
- * <p>Batch `n` is due PERIOD_NS * n behind START_NS of the machine's monotonic clock, and its ROWS records, each with the number,
- * all go to partition n mod PARTITIONS. A batch that is late is sent at once and none is left out. Prints, when all are
- * acknowledged, a line of JSON: by how much the latest was late, and the mean size of a value.
+ * <p>Prints `ready` and reads a line: the start, in nanoseconds of the machine's monotonic clock. Batch `n` is due n times
+ * PERIOD_NS behind it, and its ROWS records, each with the number, all go to partition n mod PARTITIONS. A batch that is late is
+ * sent at once and none is left out. Prints, when all are acknowledged, a line of JSON: by how much the latest was late, and the
+ * mean size of a value.
  */
 public final class Pace {
     public static void main(String[] words) throws Exception {
         String topic = words[1];
         int partitions = Integer.parseInt(words[2]), batches = Integer.parseInt(words[3]), rows = Integer.parseInt(words[4]);
-        long period = Long.parseLong(words[5]), start = Long.parseLong(words[6]);
+        long period = Long.parseLong(words[5]);
         Properties settings = new Properties();
         settings.put("bootstrap.servers", words[0]);
         settings.put("enable.idempotence", "true");
@@ -28,8 +31,9 @@ public final class Pace {
         long worst = 0, bytes = 0;
         try (var producer = new KafkaProducer<>(settings, new ByteArraySerializer(), new ByteArraySerializer())) {
             producer.partitionsFor(topic);
-            System.out.println("started");
+            System.out.println("ready");
             System.out.flush();
+            long start = Long.parseLong(new BufferedReader(new InputStreamReader(System.in)).readLine());
             for (int number = 0; number < batches && failure.get() == null; number++) {
                 int partition = number % partitions;
                 long wait = start + number * period - System.nanoTime();

@@ -242,12 +242,14 @@ def run_latency(peer, options, folder):
                 said = ours.recv()
                 if said != "subscribed":
                     return [f"kafka-latency: the subscription failed: {said[0]}"]
-                start = time.monotonic() + 4
                 program = Path(__file__).parents[1] / "kafka" / "Pace.java"
-                words = [node.address, "paced", PARTITIONS, batches, rows, int(period * 1e9), int(start * 1e9)]
-                pace = subprocess.Popen([*node.module.java("256m", "error"), str(program), *map(str, words)], stdin=subprocess.DEVNULL,
+                words = [node.address, "paced", PARTITIONS, batches, rows, int(period * 1e9)]
+                pace = subprocess.Popen([*node.module.java("256m", "error"), str(program), *map(str, words)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
-                told, _ = pace.communicate(timeout=options.seconds + COLD + 120)
+                if pace.stdout.readline() != "ready\n":
+                    raise Failed("the producer did not start")
+                start = time.monotonic() + 0.5
+                told, _ = pace.communicate(f"{int(start * 1e9)}\n", timeout=options.seconds + COLD + 120)
                 if pace.returncode != 0:
                     raise Failed(f"the producer ended with status {pace.returncode}: {told[-300:]}")
                 sent = json.loads(told.strip().splitlines()[-1])
