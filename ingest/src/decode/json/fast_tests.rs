@@ -266,7 +266,7 @@ proptest! {
         let bytes = format!("{}{text}", " ".repeat(pad)).into_bytes();
         let stop = bytes.iter().skip(pad).position(|b| matches!(b, b'"' | b'\\' | 0..0x20));
         let expected = stop.map(|i| i + pad).filter(|i| bytes[*i] == b'"');
-        prop_assert_eq!(fast::string_end(&bytes, pad), expected);
+        prop_assert_eq!(scan::string_end(&bytes, pad), expected);
     }
 }
 

@@ -106,9 +106,9 @@ impl Fields {
         if text.get(at) != Some(&b'"') {
             return None;
         }
-        let end = super::fast::string_end(text, at + 1)?;
+        let end = super::scan::string_end(text, at + 1)?;
         let found = *self.by_name.get(&text[at + 1..end])?;
-        let colon = super::fast::skip(text, end + 1);
+        let colon = super::scan::skip(text, end + 1);
         if text.get(colon) != Some(&b':') {
             return None;
         }

@@ -7,6 +7,7 @@ mod fast;
 #[cfg(test)]
 mod fast_tests;
 mod fields;
+mod scan;
 
 pub(super) use fields::Fields;
 
@@ -77,7 +78,7 @@ pub(crate) fn receive(body: &[u8], format: JsonFormat, rows: &mut Receiver<'_, '
         }
         (at, taken) = (at + len, taken + 1);
     }
-    if fast::skip(text.as_bytes(), at) == text.len() {
+    if scan::skip(text.as_bytes(), at) == text.len() {
         return;
     }
     let mut tried = true;
