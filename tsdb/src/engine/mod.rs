@@ -22,7 +22,7 @@ use crate::io::{Disk, IoKind, open_disk};
 use crate::ledger::Ledger;
 use crate::wal::LogConfig;
 use parking_lot::Mutex;
-use recover::{Parts, look_after_files};
+use recover::{Parts, commit_of, look_after_files};
 use shared::Shared;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -265,6 +265,27 @@ impl Engine {
     /// Lets go of the recovered commits that were kept for [`Engine::replay_after`].
     pub fn recovery_done(&self) {
         self.inner.replay.lock().clear();
+    }
+
+    /// Reads published commits after `from` back from the log's files, in order, while the log goes on: at least one if
+    /// there is any, and no more than make up `max_bytes`, but for the last one. Empty when `from` is the newest.
+    ///
+    /// # Errors
+    /// When the log no longer has the first of them (see [`Engine::hold_wal`]), or one can't be read.
+    pub fn read_log(&self, from: Lsn, max_bytes: usize) -> Result<Vec<Arc<Commit>>, Error> {
+        let to = self.published();
+        let records = self
+            .shared()
+            .log_files
+            .read(from.next(), to, max_bytes.max(1))?;
+        let commits = records.iter().map(|r| commit_of(r).map(Arc::new));
+        commits.collect()
+    }
+
+    /// Bytes of the log's files that hold commits after `lsn`: what a hold there keeps on disk.
+    #[must_use]
+    pub fn log_bytes_after(&self, lsn: Lsn) -> u64 {
+        self.shared().log_files.bytes_after(lsn)
     }
 
     /// Keeps the log after `floor` for `owner`, in place of what it held before; `None` lets go.

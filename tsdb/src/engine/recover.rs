@@ -15,6 +15,7 @@ use crate::segment::{Segment, SegmentMeta};
 use crate::wal::{self, LogConfig, Preparer, Record, SectionKind};
 use crate::{Batch, Error};
 use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tsdb_types::{ColumnId, DataType, Values};
@@ -71,7 +72,7 @@ impl Parts {
         for lost in recovered.damage() {
             damage.add(format!("the log: {lost:?}"));
         }
-        let (mut replay, mut head_bytes) = (Vec::new(), 0i64);
+        let (mut replay, mut head_bytes) = (Replay::default(), 0i64);
         for record in recovered.records() {
             // What a flush has saved is in a catalog file already.
             let mut saved = Vec::new();
@@ -82,13 +83,15 @@ impl Parts {
             };
             let (commit, taken) = restore(&catalog, &record, entries, &mut damage);
             let commit = Arc::new(commit);
-            if commit.lsn > flushed {
+            let flushed_before = commit.lsn <= flushed;
+            if !flushed_before {
                 ledger.publish(&taken, commit.lsn, commit.wall_ns);
                 published.note_taken(&taken, &commit);
                 head_bytes += published.add(&catalog, &commit);
             }
-            replay.push(commit);
+            replay.push(commit, flushed_before);
         }
+        let replay = replay.commits;
         published.version.lsn = log.last_lsn().max(flushed);
         if !damage.0.is_empty() {
             replay.iter().for_each(|c| keep_ids(&catalog, c));
@@ -103,6 +106,7 @@ impl Parts {
             metrics: EngineMetrics::default(),
             clock,
             disk,
+            log_files: log.preparer(),
             flushed: AtomicU64::new(flushed.0),
             truncated: AtomicU64::new(flushed.0),
             holds: Mutex::default(),
@@ -158,9 +162,70 @@ impl Parts {
             committer: Committer::new(log, shared.clone()),
             flusher: Flusher::new(shared.clone(), manifest),
             shared,
-            replay,
+            replay: replay.into(),
         })
     }
+}
+
+/// Recovered commits whose rows are in segments may take so many bytes of memory: followers that are further behind start
+/// anew from history, or read the log themselves.
+const REPLAY_BYTES: usize = 512 << 20;
+
+/// The commits that followers may want again.
+#[derive(Default)]
+struct Replay {
+    commits: VecDeque<Arc<Commit>>,
+    /// Bytes of those whose rows are in segments.
+    bytes: usize,
+}
+
+impl Replay {
+    /// Adds the next commit. What is not in segments is in memory anyway, and costs nothing more.
+    fn push(&mut self, commit: Arc<Commit>, flushed: bool) {
+        if flushed {
+            self.bytes += bytes_of(&commit);
+        }
+        self.commits.push_back(commit);
+        while flushed && self.bytes > REPLAY_BYTES {
+            let Some(first) = self.commits.pop_front() else {
+                break;
+            };
+            self.bytes -= bytes_of(&first);
+        }
+    }
+}
+
+fn bytes_of(commit: &Commit) -> usize {
+    commit.batches.iter().map(|b| b.byte_len()).sum()
+}
+
+/// A commit from its log record, for those who read behind the writer.
+///
+/// # Errors
+/// What can't be read of it.
+pub(crate) fn commit_of(record: &Record) -> Result<Commit, Error> {
+    let (mut batches, mut tick) = (Vec::new(), false);
+    for section in record.sections() {
+        match section.kind {
+            SectionKind::ROWS => {
+                let mut pos = 0;
+                let batch = Batch::decode(&section.payload, &mut pos);
+                batches.push(Arc::new(batch.map_err(|_| Error::Corrupt {
+                    file: format!("log record {}", record.lsn),
+                    what: "rows",
+                    offset: pos as u64,
+                })?));
+            }
+            SectionKind::TICK => tick = true,
+            _ => {}
+        }
+    }
+    Ok(Commit {
+        lsn: record.lsn,
+        wall_ns: record.wall_ns,
+        batches,
+        tick,
+    })
 }
 
 fn restore_catalog(disk: &dyn Disk, catalog: &Catalog, manifest: &Manifest, damage: &mut Damage) {

@@ -7,6 +7,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::io::{Disk, Waker};
 use crate::ledger::Ledger;
+use crate::wal::Preparer;
 use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -233,6 +234,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: EngineMetrics,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) disk: Arc<dyn Disk>,
+    /// The log's files, for those who read behind the writer.
+    pub(crate) log_files: Preparer,
     /// Everything up to here is in segments and catalog files.
     pub(crate) flushed: AtomicU64,
     /// The floor that the log was last cut at.

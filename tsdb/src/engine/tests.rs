@@ -396,3 +396,81 @@ fn a_stream_that_wants_no_late_rows_says_from_when_on() {
     let stream = engine.catalog().stream("default", "s").unwrap();
     assert_eq!(stream.oldest_taken(now), now - 15 * SECOND);
 }
+
+#[test]
+fn whoever_holds_the_log_can_read_it_behind_the_writer() {
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<Arc<Commit>>>);
+    impl CommitObserver for Seen {
+        fn on_commit(&self, commit: &Arc<Commit>) {
+            self.0.lock().push(commit.clone());
+        }
+    }
+    let text = |commits: &[Arc<Commit>]| -> Vec<String> {
+        commits
+            .iter()
+            .map(|c| {
+                let mut bytes = Vec::new();
+                c.batches.iter().for_each(|b| b.encode(&mut bytes));
+                format!("{} {} {} {bytes:?}", c.lsn, c.wall_ns, c.tick)
+            })
+            .collect()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let stream = engine
+        .catalog()
+        .create_stream("default", "s", &def())
+        .unwrap();
+    let seen = Arc::new(Seen::default());
+    let from = engine.attach(seen.clone(), |snapshot| snapshot.lsn());
+    engine.hold_wal("reader", Some(from));
+    let mut written = 0;
+    let mut write = |engine: &Engine, stream: &Stream, commits: i64| {
+        for n in 0..commits {
+            let rows = rows(stream, written..written + 1000, n % 2 == 0);
+            written += 1000;
+            engine.commit(rows).unwrap();
+        }
+    };
+    let read = |engine: &Engine, mut at: Lsn| {
+        let (mut all, mut parts) = (Vec::new(), 0);
+        loop {
+            let part = engine.read_log(at, 16 << 10).unwrap();
+            let Some(last) = part.last() else { break };
+            at = last.lsn;
+            parts += 1;
+            all.extend(part);
+        }
+        (all, parts)
+    };
+    write(&engine, &stream, 60);
+    engine.flush().unwrap();
+    write(&engine, &stream, 60);
+    engine.flush().unwrap();
+    let (all, parts) = read(&engine, from);
+    assert!(parts > 10, "{parts}");
+    assert_eq!(text(&all), text(&seen.0.lock()));
+    let some = all[50].lsn;
+    assert_eq!(text(&read(&engine, some).0), text(&seen.0.lock()[51..]));
+    assert!(engine.log_bytes_after(from) > engine.log_bytes_after(all[100].lsn));
+    assert!(engine.read_log(engine.published(), 1).unwrap().is_empty());
+    // After a restart the log is as it was, as long as it is held.
+    drop((stream, engine));
+    let engine = open(dir.path());
+    engine.hold_wal("reader", Some(from));
+    assert_eq!(text(&read(&engine, from).0), text(&seen.0.lock()));
+    engine.hold_wal("reader", None);
+    let stream = engine.catalog().stream("default", "s").unwrap();
+    write(&engine, &stream, 1);
+    engine.flush().unwrap();
+    // The files go on a thread of their own.
+    let patience = std::time::Instant::now();
+    while engine.read_log(from, 1).is_ok() {
+        assert!(
+            patience.elapsed().as_secs() < 30,
+            "the log is kept for nobody"
+        );
+        std::thread::yield_now();
+    }
+}

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tsdb_types::Lsn;
 
-use super::WalError;
 use super::format::file_name;
+use super::scan::scan_file;
+use super::{Record, WalError};
 use crate::io::{Disk, File};
 
 /// Files kept for reuse instead of being removed: what a flush lets go of at the usual settings, so that a steady load
@@ -212,6 +213,48 @@ impl Files {
         }
     }
 
+    /// Reads the retained commits `from ..= to` in order, of which all are durable; no more than make up `max_bytes`, but
+    /// for the last one.
+    pub fn read(&self, from: Lsn, to: Lsn, max_bytes: usize) -> Result<Vec<Record>, WalError> {
+        let (mut records, mut wanted, mut bytes) = (Vec::new(), from, 0);
+        if from > to {
+            return Ok(records);
+        }
+        for file in self.retain_from(from)? {
+            if file.first_lsn > to {
+                break;
+            }
+            for record in scan_file(self.disk.as_ref(), file.id)?.into_records() {
+                if record.lsn < from || record.lsn > to {
+                    continue;
+                }
+                if record.lsn != wanted {
+                    return Err(WalError::NotRetained { wanted });
+                }
+                wanted = wanted.next();
+                bytes += record.byte_len();
+                records.push(record);
+                if bytes >= max_bytes {
+                    return Ok(records);
+                }
+            }
+        }
+        if wanted <= to {
+            return Err(WalError::NotRetained { wanted });
+        }
+        Ok(records)
+    }
+
+    /// Bytes of the files that hold commits after `lsn`.
+    pub fn bytes_after(&self, lsn: Lsn) -> u64 {
+        let state = self.state.lock();
+        let first = state
+            .live
+            .partition_point(|file| file.first_lsn <= lsn.next());
+        let held = &state.live[first.saturating_sub(1)..];
+        held.iter().map(|file| file.len).sum()
+    }
+
     /// Bytes of the files that hold records, and of those kept for the next ones.
     pub fn bytes(&self) -> (u64, u64) {
         let state = self.state.lock();
@@ -250,6 +293,21 @@ impl Preparer {
     /// When the disk refuses.
     pub fn truncate_below(&self, floor: Lsn) -> Result<(), WalError> {
         self.0.truncate_below(floor)
+    }
+
+    /// Reads retained commits while the log goes on: `from ..= to` in order, of which all are durable; no more than make
+    /// up `max_bytes`, but for the last one.
+    ///
+    /// # Errors
+    /// `NotRetained` when one of them isn't there (any more, or readable).
+    pub fn read(&self, from: Lsn, to: Lsn, max_bytes: usize) -> Result<Vec<Record>, WalError> {
+        self.0.read(from, to, max_bytes)
+    }
+
+    /// Bytes of the files that hold commits after `lsn`.
+    #[must_use]
+    pub fn bytes_after(&self, lsn: Lsn) -> u64 {
+        self.0.bytes_after(lsn)
     }
 
     /// Bytes of the files that hold records, and of those kept for the next ones.

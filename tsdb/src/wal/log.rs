@@ -6,7 +6,6 @@ use std::time::Duration;
 use tsdb_types::Lsn;
 
 use super::files::Files;
-use super::scan::scan_file;
 use super::{Preparer, Record, RecordBuilder, WalError, Writer};
 use crate::clock::Clock;
 use crate::io::{Queue, Waker};
@@ -155,33 +154,10 @@ impl Log {
     /// # Errors
     /// `NotRetained` when one of them isn't there (any more, or readable).
     pub fn read(&self, from: Lsn, to: Lsn) -> Result<Vec<Record>, WalError> {
-        let mut records = Vec::new();
-        let mut wanted = from;
         if to > self.writer.durable_lsn() {
             return Err(WalError::NotRetained { wanted: to });
         }
-        if from > to {
-            return Ok(records);
-        }
-        for file in self.files.retain_from(from)? {
-            if file.first_lsn > to {
-                break;
-            }
-            for record in scan_file(self.files.disk().as_ref(), file.id)?.into_records() {
-                if record.lsn < from || record.lsn > to {
-                    continue;
-                }
-                if record.lsn != wanted {
-                    return Err(WalError::NotRetained { wanted });
-                }
-                wanted = wanted.next();
-                records.push(record);
-            }
-        }
-        if wanted <= to {
-            return Err(WalError::NotRetained { wanted });
-        }
-        Ok(records)
+        self.files.read(from, to, usize::MAX)
     }
 
     /// The last commit taken.

@@ -84,6 +84,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// Bytes of its sections.
+    pub(super) fn byte_len(&self) -> usize {
+        self.body.len()
+    }
+
     /// The sections in the order in which they were added. The payloads share the file's mapping.
     pub fn sections(&self) -> impl Iterator<Item = Section> + '_ {
         let mut pos = 0;
