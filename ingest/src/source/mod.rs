@@ -19,5 +19,5 @@ pub use format::Format;
 pub use include::{Include, IncludeError};
 pub use intake::{Intake, MAX_MESSAGE_BYTES, Taken};
 pub use record::{Header, Record};
-pub use runtime::{FormatMaker, Sources, SourcesConfig};
+pub use runtime::{FormatMaker, Sources, SourcesConfig, member};
 pub use status::{PartitionStatus, SourceState, SourceStatus};

@@ -201,8 +201,11 @@ fn join(source: &mut Running) {
     }
 }
 
-/// The name of this database: made once, and kept in its log.
-fn member(engine: &Engine) -> Result<String, tsdb::Error> {
+/// The name of this database, which no other has: made once, and kept in its log.
+///
+/// # Errors
+/// When it can't be made durable.
+pub fn member(engine: &Engine) -> Result<String, tsdb::Error> {
     let (kind, name) = MEMBER;
     let find = || {
         let objects = engine.catalog().objects(kind);
