@@ -454,17 +454,15 @@ fn settle_debts(
         match consumer.poll(IDLE) {
             Some(Ok(message)) => {
                 let (topic, partition) = (message.topic(), message.partition());
-                let owed = debts.iter().any(|d| {
-                    d.topic == topic
-                        && d.partition == partition
-                        && message.offset().cast_unsigned() < d.to
-                });
+                let end = end_of_debt(&debts, topic, partition);
                 let mut core = core.lock();
-                if owed {
-                    core.take(&message).map_err(|w| Ended::Retry(w.reason))?;
-                } else {
-                    // What lies between was never a record, or is gone.
-                    core.skip_to(topic, partition, message.offset().cast_unsigned());
+                match end {
+                    Some(end) if message.offset().cast_unsigned() < end => {
+                        core.take(&message).map_err(|w| Ended::Retry(w.reason))?;
+                    }
+                    // What lies between was never a record, or is gone. What follows the debt is another's, however far the log is.
+                    Some(end) => core.skip_to(topic, partition, end),
+                    None => {}
                 }
                 if core.pipe.is_full() {
                     core.pipe.finish()?;
@@ -476,8 +474,11 @@ fn settle_debts(
                 let positions = consumer.position()?;
                 let mut core = core.lock();
                 for element in positions.elements() {
-                    if let Offset::Offset(at) = element.offset() {
-                        core.skip_to(element.topic(), element.partition(), at.cast_unsigned());
+                    let (topic, partition) = (element.topic(), element.partition());
+                    if let Offset::Offset(at) = element.offset()
+                        && let Some(end) = end_of_debt(&debts, topic, partition)
+                    {
+                        core.skip_to(topic, partition, at.cast_unsigned().min(end));
                     }
                 }
             }
@@ -487,4 +488,12 @@ fn settle_debts(
     }
     core.lock().pipe.finish()?;
     Ok(())
+}
+
+/// Where a partition's debt ends, if it has one.
+fn end_of_debt(debts: &[Debt], topic: &str, partition: i32) -> Option<u64> {
+    let debt = debts
+        .iter()
+        .find(|d| d.topic == topic && d.partition == partition);
+    debt.map(|d| d.to)
 }
