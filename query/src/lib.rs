@@ -12,7 +12,8 @@ pub mod types;
 pub mod view;
 
 pub use engine::{
-    Output, QueryConfig, QueryEngine, RowStream, Session, SourceBoard, SourceInfo, SourcePartition,
+    NewSink, Output, QueryConfig, QueryEngine, RowStream, Session, SinkBoard, SinkFrom, SinkInfo,
+    SourceBoard, SourceInfo, SourcePartition,
     ViewInfo, Views,
 };
 pub use error::QueryError;

@@ -15,7 +15,7 @@ mod latest;
 mod literal;
 pub mod nearest;
 mod operator;
-mod options;
+pub(crate) mod options;
 mod over;
 mod plan;
 mod query;

@@ -28,6 +28,8 @@ enum Takes {
     Start,
     /// A number from 1 on.
     Count,
+    /// True or false.
+    Flag,
 }
 
 const FORMATS: Takes = Takes::OneOf(&["json", "csv", "avro", "protobuf", "line_protocol"]);
@@ -84,6 +86,43 @@ const SOURCES: &[&[&str]] = &[
     &["file_path"],
 ];
 
+/// The options of a sink.
+const SINK_OPTIONS: &[(&str, Takes)] = &[
+    ("kafka_topic", Takes::Topic),
+    ("kafka_brokers", Takes::Text),
+    ("value_format", Takes::OneOf(&["json", "csv"])),
+    ("key_format", Takes::OneOf(&["json", "csv", "string"])),
+    ("key", Takes::Names),
+    ("exactly_once", Takes::Flag),
+    ("snapshot", Takes::Flag),
+    ("partitions", Takes::Count),
+    ("replicas", Takes::Count),
+    ("log_limit", Takes::Count),
+];
+
+/// What is kept of a sink's options: names in small letters, and texts.
+pub fn sink_options(options: &[SqlOption]) -> BindResult<Vec<(String, String)>> {
+    let mut kept = Vec::with_capacity(options.len());
+    for option in options {
+        let name = option.name.to_ascii_lowercase();
+        let text = if name.starts_with("kafka.") {
+            plain(&option.value)
+        } else {
+            let known = SINK_OPTIONS.iter().find(|(known, _)| *known == name);
+            let Some((_, takes)) = known else {
+                let names = SINK_OPTIONS.iter().map(|(n, _)| *n);
+                let message = format!("there is no sink option \"{name}\"");
+                return Err(
+                    BindError::new(option.name_span, message).hint(did_you_mean(&name, names))
+                );
+            };
+            value(option, *takes)?
+        };
+        kept.push((name, text));
+    }
+    Ok(kept)
+}
+
 /// Names of all options of this kind.
 pub fn names() -> impl Iterator<Item = &'static str> {
     OPTIONS.iter().map(|(name, _)| *name)
@@ -126,6 +165,7 @@ fn value(option: &SqlOption, takes: Takes) -> BindResult<String> {
         BindError::new(option.value_span, message)
     };
     let text = match &option.value {
+        Literal::Boolean(b) if matches!(takes, Takes::Flag) => return Ok(b.to_string()),
         Literal::String(text) => text.trim(),
         Literal::Integer(n) if matches!(takes, Takes::Count | Takes::Start) => {
             return match (takes, i64::try_from(*n)) {
@@ -136,6 +176,7 @@ fn value(option: &SqlOption, takes: Takes) -> BindResult<String> {
         }
         Literal::Timestamp(text) if matches!(takes, Takes::Start) => text.as_str(),
         _ if matches!(takes, Takes::Count) => return Err(wrong("a number from 1 on")),
+        _ if matches!(takes, Takes::Flag) => return Err(wrong("true or false")),
         _ => return Err(wrong("a text")),
     };
     if text.is_empty() {
@@ -181,6 +222,7 @@ fn value(option: &SqlOption, takes: Takes) -> BindResult<String> {
             },
         },
         Takes::Count => Err(wrong("a number from 1 on")),
+        Takes::Flag => word(text, &["true", "false"]).ok_or_else(|| wrong("true or false")),
     }
 }
 
@@ -278,6 +320,43 @@ mod tests {
             let error = kept(with).unwrap_err();
             assert_eq!(error.hint.as_deref(), hint, "{with}: {}", error.message);
             assert!(error.span.start > 20, "{with}");
+        }
+    }
+
+    #[test]
+    fn a_sink_has_options_of_its_own() {
+        let kept = |with: &str| {
+            let sql = format!("CREATE SINK s FROM t WITH ({with})");
+            let statements = query_lang::parse_statements(&sql).unwrap();
+            let StatementKind::CreateSink(create) = &statements[0].kind else {
+                panic!("{sql}");
+            };
+            sink_options(&create.options)
+        };
+        let all = kept(
+            "kafka_topic = 'a', KEY = 'x, y', exactly_once = FALSE, snapshot = 'True', \"kafka.linger.ms\" = 5, \
+             partitions = 3",
+        );
+        let all = all.unwrap();
+        let texts: Vec<String> = all.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        assert_eq!(
+            texts,
+            [
+                "kafka_topic=a",
+                "key=x,y",
+                "exactly_once=false",
+                "snapshot=true",
+                "kafka.linger.ms=5",
+                "partitions=3"
+            ]
+        );
+        for (with, hint) in [
+            ("kafka_topik = 'a'", Some("did you mean \"kafka_topic\"?")),
+            ("exactly_once = 3", None),
+            ("exactly_once = 'maybe'", None),
+            ("value_format = 'avro'", None),
+        ] {
+            assert_eq!(kept(with).unwrap_err().hint.as_deref(), hint, "{with}");
         }
     }
 

@@ -35,6 +35,12 @@ impl QueryEngine {
             }
             StatementKind::CreateStream(create) => self.create_stream(session, sql, create).await,
             StatementKind::CreateView(create) => self.create_view(session, sql, create).await,
+            StatementKind::CreateSink(create) => self.create_sink(session, sql, create).await,
+            StatementKind::Drop {
+                kind: DropKind::Sink,
+                name,
+                if_exists,
+            } => self.drop_sink(session, sql, name, *if_exists).await,
             StatementKind::Drop {
                 kind,
                 name,
@@ -59,7 +65,7 @@ impl QueryEngine {
     }
 
     /// The database and the name that a new thing is to have.
-    fn place(
+    pub(super) fn place(
         &self,
         session: &Session,
         sql: &str,
@@ -154,8 +160,7 @@ impl QueryEngine {
         let later = match kind {
             DropKind::Database => Some("DROP DATABASE"),
             DropKind::Table => Some("DROP TABLE"),
-            DropKind::Sink => Some("DROP SINK"),
-            DropKind::Stream | DropKind::View => None,
+            DropKind::Stream | DropKind::View | DropKind::Sink => None,
         };
         if let Some(what) = later {
             return Err(BindError::not_yet(name.span(), what).locate(sql));
@@ -184,6 +189,7 @@ impl QueryEngine {
                     );
                     return Err(QueryError::Conflict(message));
                 }
+                self.unread(&stream.db, &stream.name)?;
                 self.engine()
                     .catalog()
                     .drop_stream(&stream.db, &stream.name)
@@ -194,6 +200,7 @@ impl QueryEngine {
                 format!("stream {} dropped", stream.name)
             }
             (DropKind::View, Named::View(view)) => {
+                self.unread(&view.db, &view.name)?;
                 if let Some(views) = self.views() {
                     views.drop_view(&view.db, &view.name)?;
                 }

@@ -10,12 +10,15 @@ mod output;
 mod run;
 mod session;
 mod show;
+mod sinks;
 mod sources;
 mod views;
 
 pub use board::{SourceBoard, SourceInfo, SourcePartition};
 pub use config::{QueryConfig, Session};
 pub use output::{Output, RowStream};
+pub use sinks::{NewSink, SinkBoard, SinkFrom, SinkInfo};
+pub(crate) use sources::source_of;
 pub use views::{ViewAnswer, ViewInfo, ViewRead, ViewReader, ViewSlice, Views};
 
 use crate::bind::{Binder, Functions};
@@ -36,6 +39,7 @@ pub struct QueryEngine {
     functions: Functions,
     views: RwLock<Option<Arc<dyn Views>>>,
     board: RwLock<Option<Arc<dyn SourceBoard>>>,
+    sinks: RwLock<Option<Arc<dyn SinkBoard>>>,
     pool: Option<Runtime>,
     queries: AtomicU64,
     /// One for each query that may run at a time.
@@ -83,6 +87,7 @@ impl QueryEngine {
             functions,
             views: RwLock::new(None),
             board: RwLock::new(None),
+            sinks: RwLock::new(None),
             pool: Some(pool),
             queries: AtomicU64::new(0),
             permits,
@@ -101,6 +106,15 @@ impl QueryEngine {
 
     pub(crate) fn board(&self) -> Option<Arc<dyn SourceBoard>> {
         self.board.read().clone()
+    }
+
+    /// Lets statements create, drop and show sinks; `None` lets go of them.
+    pub fn set_sinks(&self, sinks: Option<Arc<dyn SinkBoard>>) {
+        *self.sinks.write() = sinks;
+    }
+
+    pub(crate) fn sinks(&self) -> Option<Arc<dyn SinkBoard>> {
+        self.sinks.read().clone()
     }
 
     /// The engine underneath.
@@ -229,6 +243,23 @@ impl QueryEngine {
         let sources = EngineSources::new(self, session);
         let binder = Binder::new(&sources, &self.functions, self.now());
         binder.continuous(query).map_err(|e| e.locate(sql))
+    }
+
+    /// Binds the text of one such query in a database, as it was kept by whoever bound it before.
+    ///
+    /// # Errors
+    /// As [`QueryEngine::bind_continuous`].
+    pub fn bind_kept(
+        self: &Arc<Self>,
+        db: &str,
+        sql: &str,
+    ) -> Result<crate::bind::windowed::ContinuousQuery, QueryError> {
+        let statements = query_lang::parse_statements(sql)?;
+        let Some(StatementKind::Query(query)) = statements.first().map(|s| &s.kind) else {
+            return Err(QueryError::Storage("the kept text is no query".to_owned()));
+        };
+        let session = Session::of(db);
+        Ok(self.bind_continuous(&session, sql, query)?.0)
     }
 
     fn now(&self) -> i64 {

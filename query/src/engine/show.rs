@@ -115,8 +115,24 @@ impl QueryEngine {
                     lsn,
                 )
             }
-            // No sink can be made yet.
-            ShowKind::Sinks => table(vec![("name", text(std::iter::empty()))], lsn),
+            ShowKind::Sinks => {
+                let mut all = self.sinks().map_or_else(Vec::new, |s| s.list());
+                all.retain(|s| s.db == session.db && named(&s.name));
+                let error: StringArray = all.iter().map(|s| s.error.clone()).collect();
+                table(
+                    vec![
+                        ("name", text(all.iter().map(|s| s.name.clone()))),
+                        ("from", text(all.iter().map(|s| s.from.clone()))),
+                        ("topic", text(all.iter().map(|s| s.topic.clone()))),
+                        ("state", text(all.iter().map(|s| s.state.to_owned()))),
+                        ("lsn", int(all.iter().map(|s| s.lsn as i64))),
+                        ("lag", int(all.iter().map(|s| s.lag as i64))),
+                        ("rows", int(all.iter().map(|s| s.rows as i64))),
+                        ("error", Arc::new(error)),
+                    ],
+                    lsn,
+                )
+            }
             ShowKind::Sources => self.show_sources(session, &named, lsn),
         }
     }

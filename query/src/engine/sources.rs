@@ -204,7 +204,7 @@ impl<'a> EngineSources<'a> {
 }
 
 /// A stream as a query sees it now.
-pub(super) fn source_of(stream: &Stream) -> SourceRef {
+pub(crate) fn source_of(stream: &Stream) -> SourceRef {
     let schema = stream.schema();
     SourceRef {
         db: stream.db.clone(),

@@ -14,6 +14,7 @@ mod checkpoint;
 mod config;
 mod definition;
 mod emit;
+mod feed;
 mod hub;
 mod launch;
 mod reading;
@@ -30,6 +31,7 @@ mod worker;
 mod tests;
 
 pub use config::ViewConfig;
+pub use feed::{RowFeed, key_columns};
 pub use hub::{Trace, Tracer};
 pub use runtime::{ViewMetrics, ViewRuntime};
 pub use subscription::{Frame, Subscription};

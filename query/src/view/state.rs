@@ -301,7 +301,7 @@ impl State {
 }
 
 /// Hands the rows of a stream to `sink`.
-fn scan(
+pub(super) fn scan(
     snapshot: &Snapshot,
     stream: &Stream,
     time: Option<TimeRange>,

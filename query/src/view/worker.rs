@@ -267,6 +267,13 @@ impl Worker {
         }
         self.lsn = self.lsn.max(snapshot.0.lsn());
         self.status.lsn.store(self.lsn.0, Ordering::Release);
+        if !self.dirty {
+            // What was committed since concerns others: subscribers have all there is.
+            let watermark = self.state.watermark.at();
+            for (outbox, _) in &self.subscribers {
+                outbox.tell(self.lsn.0, watermark);
+            }
+        }
         Ok(())
     }
 
