@@ -7,6 +7,7 @@ mod metrics;
 mod open_files;
 mod server;
 mod sources;
+mod sink;
 #[cfg(test)]
 mod tests;
 mod ws;

@@ -5,6 +5,7 @@ use crate::http::{self, App, Gate};
 use crate::metrics::Metrics;
 use crate::open_files;
 use crate::sources::{self, Board};
+use crate::sink::{Sinks, SinksConfig};
 use crate::ws::dashboard;
 use query::view::ViewRuntime;
 use query::{QueryConfig, QueryEngine};
@@ -120,7 +121,8 @@ impl Server {
             let close = move || {
                 // Sources first: what they have read goes into the log.
                 app.sources.close();
-                // Views save their state first: they need the log for that.
+                // Sinks follow views, and views save their state: they need the log for that.
+                app.sinks.close();
                 app.views.close();
                 app.engine.close();
             };
@@ -151,12 +153,20 @@ async fn open(gate: Arc<Gate>, stop: watch::Receiver<bool>) -> Result<(), Server
         let views = ViewRuntime::open(&query)?;
         let sources = sources::sources(query.engine(), &config)?;
         query.set_sources(Arc::new(Board(sources.clone())));
-        Ok::<_, ServerError>((query, views, sources))
+        let sinks = Sinks::open(
+            &query,
+            &views,
+            SinksConfig {
+                brokers: config.kafka.brokers.clone(),
+                ..SinksConfig::default()
+            },
+        )?;
+        Ok::<_, ServerError>((query, views, sources, sinks))
     });
-    let (query, views, sources) = opened
+    let (query, views, sources, sinks) = opened
         .await
         .map_err(|_| ServerError::Internal("opening the database has panicked"))??;
-    let app = Arc::new(App::new(query, views, sources, &gate, stop.clone()));
+    let app = Arc::new(App::new(query, views, sources, sinks, &gate, stop.clone()));
     tokio::spawn(dashboard::run(app.clone()));
     let changed = app.catalog_changed.subscribe();
     tokio::spawn(sources::follow(app.sources.clone(), changed, stop));

@@ -5,7 +5,7 @@ mod cell;
 mod time;
 mod writer;
 
-use cell::Cells;
+pub(crate) use cell::Cells;
 pub(crate) use time::{Epoch, rfc3339};
 pub(crate) use writer::{Tail, Writer};
 

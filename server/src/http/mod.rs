@@ -28,6 +28,7 @@ pub(crate) use {docs::schemas, routes::ROUTES};
 
 use crate::Config;
 use crate::metrics::{Metrics, Route};
+use crate::sink::Sinks;
 use crate::ws::{CommitTimes, Dashboard, Topics};
 use ::ingest::decode::line_protocol::LineDecoder;
 use ::ingest::source::Sources;
@@ -58,6 +59,7 @@ pub(crate) struct App {
     pub(crate) query: Arc<QueryEngine>,
     pub(crate) views: Arc<ViewRuntime>,
     pub(crate) sources: Arc<Sources>,
+    pub(crate) sinks: Arc<Sinks>,
     pub(crate) lines: LineDecoder,
     pub(crate) config: Arc<Config>,
     pub(crate) metrics: Arc<Metrics>,
@@ -78,6 +80,7 @@ impl App {
         query: Arc<QueryEngine>,
         views: Arc<ViewRuntime>,
         sources: Arc<Sources>,
+        sinks: Arc<Sinks>,
         gate: &Gate,
         stop: watch::Receiver<bool>,
     ) -> App {
@@ -102,6 +105,7 @@ impl App {
             query,
             views,
             sources,
+            sinks,
             lines: LineDecoder::new(),
             config: gate.config.clone(),
             metrics: gate.metrics.clone(),
