@@ -7,14 +7,16 @@ pub mod bind;
 pub mod engine;
 pub mod error;
 pub mod history;
+mod rows;
 pub mod stream;
+pub mod table;
+pub mod transform;
 pub mod types;
 pub mod view;
 
 pub use engine::{
-    NewSink, Output, QueryConfig, QueryEngine, RowStream, Session, SinkBoard, SinkFrom, SinkInfo,
-    SourceBoard, SourceInfo, SourcePartition,
-    ViewInfo, Views,
+    Letter, LetterDecoder, NewSink, Output, QueryConfig, QueryEngine, RowStream, Session,
+    SinkBoard, SinkFrom, SinkInfo, SourceBoard, SourceInfo, SourcePartition, ViewInfo, Views,
 };
 pub use error::QueryError;
 pub use query_lang as lang;

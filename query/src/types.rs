@@ -75,6 +75,25 @@ pub fn stored_type(t: &Sql) -> Result<Stored, &'static str> {
     })
 }
 
+/// The stored type that values of an Arrow type become; `None` for what cannot be stored.
+#[must_use]
+pub fn stored_of(t: &Arrow) -> Option<Stored> {
+    Some(match t {
+        Arrow::Boolean => Stored::Bool,
+        Arrow::Int8 | Arrow::Int16 | Arrow::Int32 | Arrow::Int64 => Stored::Int64,
+        Arrow::UInt8 | Arrow::UInt16 | Arrow::UInt32 | Arrow::UInt64 => Stored::UInt64,
+        Arrow::Float16 | Arrow::Float32 | Arrow::Float64 => Stored::Float64,
+        Arrow::Decimal128(precision, scale) => Stored::Decimal {
+            precision: *precision,
+            scale: u8::try_from(*scale).ok()?,
+        },
+        Arrow::Utf8 | Arrow::LargeUtf8 | Arrow::Utf8View => Stored::Utf8,
+        Arrow::Timestamp(..) => Stored::Timestamp,
+        Arrow::Dictionary(_, of) => return stored_of(of),
+        _ => return None,
+    })
+}
+
 /// The Arrow type that `CAST` converts to.
 #[must_use]
 pub fn cast_type(t: &Sql) -> Arrow {

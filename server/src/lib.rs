@@ -6,8 +6,8 @@ mod http;
 mod metrics;
 mod open_files;
 mod server;
-mod sources;
 mod sink;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod ws;

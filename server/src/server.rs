@@ -4,8 +4,8 @@ use crate::config::{Config, ConfigError};
 use crate::http::{self, App, Gate};
 use crate::metrics::Metrics;
 use crate::open_files;
-use crate::sources::{self, Board};
 use crate::sink::{Sinks, SinksConfig};
+use crate::sources::{self, Board};
 use crate::ws::dashboard;
 use query::view::ViewRuntime;
 use query::{QueryConfig, QueryEngine};
@@ -157,7 +157,13 @@ async fn open(gate: Arc<Gate>, stop: watch::Receiver<bool>) -> Result<(), Server
             &query,
             &views,
             SinksConfig {
-                brokers: config.kafka.brokers.clone(),
+                kafka_brokers: config.kafka.brokers.clone(),
+                kafka_settings: config
+                    .kafka
+                    .settings
+                    .iter()
+                    .map(|(n, v)| (n.clone(), v.clone()))
+                    .collect(),
                 ..SinksConfig::default()
             },
         )?;

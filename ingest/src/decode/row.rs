@@ -27,10 +27,11 @@ pub struct RowContext {
 }
 
 impl RowContext {
-    /// Integer times by size; a stream whose event time is the undeclared `time` fills it in.
+    /// Integer times by size; a stream whose event time is the undeclared `time` fills it in, and so does a table, whose is
+    /// `_time`.
     #[must_use]
     pub fn new(stream: Arc<Stream>, now_ns: i64) -> RowContext {
-        let fill_time = stream.schema().time().name == "time";
+        let fill_time = matches!(stream.schema().time().name.as_str(), "time" | "_time");
         RowContext {
             stream,
             now_ns,

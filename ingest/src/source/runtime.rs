@@ -75,6 +75,10 @@ impl Sources {
             .collect();
         for id in gone {
             if let Some(mut source) = running.remove(&id) {
+                let stream = &source.stream;
+                self.engine
+                    .catalog()
+                    .drop_object(PAUSED, &stream.db, &stream.name);
                 source.control.set(Wish::End);
                 join(&mut source);
             }

@@ -1,7 +1,7 @@
 //! `CREATE STREAM`: columns and options become a stream's definition.
 
 use super::nearest::did_you_mean;
-use super::options::{names, one_source, source_option};
+use super::options::{is_source, names, one_source, source_option};
 use crate::error::{BindError, BindResult};
 use crate::types::stored_type;
 use query_lang::ast::{
@@ -59,6 +59,49 @@ pub fn stream_def(create: &CreateStream) -> BindResult<NewStream> {
         def: StreamDef { columns, options },
         notices,
     })
+}
+
+/// The definition of a derived stream, given its columns and the place of the one that its event time is unless the options
+/// say otherwise.
+pub fn derived_def(
+    create: &CreateStream,
+    mut columns: Vec<(String, DataType, Role)>,
+    time: Option<usize>,
+) -> BindResult<NewStream> {
+    let mut notices = Vec::new();
+    let made = columns.len();
+    let options = options(create, &mut columns, &mut notices)?;
+    if let Some((missing, ..)) = columns.get(made) {
+        let said = |o: &&SqlOption| o.name.eq_ignore_ascii_case("tags");
+        let at = create.options.iter().find(said);
+        let span = at.map_or(create.name.span(), |o| o.value_span);
+        let message = format!("there is no column \"{missing}\" to be a tag");
+        return Err(BindError::new(span, message));
+    }
+    let read = |o: &&SqlOption| is_source(&o.name);
+    if let Some(option) = create.options.iter().find(read) {
+        let message = "a derived stream has its rows from a stream, and no source of its own";
+        return Err(BindError::new(option.name_span, message));
+    }
+    match time {
+        Some(i) if asked_time(create).is_none() => columns[i].2 = Role::Time,
+        _ => event_time(create, &mut columns, &mut notices)?,
+    }
+    Ok(NewStream {
+        def: StreamDef { columns, options },
+        notices,
+    })
+}
+
+/// The option that names the event time.
+pub fn asked_time(create: &CreateStream) -> Option<&SqlOption> {
+    let asked = |name: &str| {
+        create
+            .options
+            .iter()
+            .find(|o| o.name.eq_ignore_ascii_case(name))
+    };
+    asked("event_time").or_else(|| asked("timestamp"))
 }
 
 fn tag_type(span: query_lang::ast::Span, name: &str) -> BindError {
@@ -153,13 +196,7 @@ fn event_time(
     columns: &mut Vec<(String, DataType, Role)>,
     notices: &mut Vec<String>,
 ) -> BindResult<()> {
-    let asked = |name: &str| {
-        create
-            .options
-            .iter()
-            .find(|o| o.name.eq_ignore_ascii_case(name))
-    };
-    if let Some(option) = asked("event_time").or_else(|| asked("timestamp")) {
+    if let Some(option) = asked_time(create) {
         let wanted = text(option)?;
         let Some(i) = position(columns, wanted) else {
             let names: Vec<String> = columns.iter().map(|(n, ..)| n.clone()).collect();

@@ -5,6 +5,7 @@ mod aggregate;
 mod bucket;
 mod continuous;
 mod ddl;
+mod derive;
 mod expr;
 mod from;
 mod function;
@@ -22,15 +23,19 @@ mod query;
 mod rebase;
 mod scope;
 mod select;
+mod table_ddl;
 mod window;
 pub mod windowed;
 
 pub use bucket::bucket;
-pub use ddl::{NewStream, stream_def};
+pub use ddl::{NewStream, asked_time, derived_def, stream_def};
+pub use derive::{Derived, DerivedColumn, TableLookup, number_of, numbered};
 pub use functions::Functions;
 pub use literal::{integer_time, timestamp};
+pub use options::sink_options;
 pub use query::Bound;
 pub use scope::Env;
+pub use table_ddl::table_def;
 
 use crate::error::{BindError, BindResult};
 use arrow::datatypes::DataType;
@@ -46,8 +51,10 @@ pub struct Table {
     pub name: String,
     /// Its rows.
     pub rows: Arc<dyn TableSource>,
-    /// The stream behind it, unless it is a view.
+    /// The stream behind it, unless it is a view or a keyed table.
     pub stream: Option<SourceRef>,
+    /// The keyed table, if it is one.
+    pub keyed: Option<Arc<crate::table::Table>>,
 }
 
 /// A request for the last row of each series.

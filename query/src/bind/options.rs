@@ -128,6 +128,12 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     OPTIONS.iter().map(|(name, _)| *name)
 }
 
+/// Whether an option of that name says where rows come from.
+pub fn is_source(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name != "priority" && (name.starts_with("kafka.") || names().any(|n| n == name))
+}
+
 /// The text that is kept of an option called `name` (in small letters); `None` when there is no such option.
 pub fn source_option(option: &SqlOption, name: &str) -> Option<BindResult<String>> {
     if name.starts_with("kafka.") {
@@ -141,7 +147,7 @@ pub fn source_option(option: &SqlOption, name: &str) -> Option<BindResult<String
 pub fn one_source(options: &[SqlOption]) -> BindResult<()> {
     let source = |option: &SqlOption| {
         let is = |name: &&str| option.name.eq_ignore_ascii_case(name);
-        SOURCES.iter().position(|names| names.iter().any(|n| is(n)))
+        SOURCES.iter().position(|names| names.iter().any(&is))
     };
     let mut named = options.iter().filter_map(|o| Some((source(o)?, o)));
     let Some((first, one)) = named.next() else {
@@ -165,7 +171,6 @@ fn value(option: &SqlOption, takes: Takes) -> BindResult<String> {
         BindError::new(option.value_span, message)
     };
     let text = match &option.value {
-        Literal::Boolean(b) if matches!(takes, Takes::Flag) => return Ok(b.to_string()),
         Literal::String(text) => text.trim(),
         Literal::Integer(n) if matches!(takes, Takes::Count | Takes::Start) => {
             return match (takes, i64::try_from(*n)) {
@@ -174,6 +179,7 @@ fn value(option: &SqlOption, takes: Takes) -> BindResult<String> {
                 _ => Err(wrong("a number from 1 on")),
             };
         }
+        Literal::Boolean(b) if matches!(takes, Takes::Flag) => return Ok(b.to_string()),
         Literal::Timestamp(text) if matches!(takes, Takes::Start) => text.as_str(),
         _ if matches!(takes, Takes::Count) => return Err(wrong("a number from 1 on")),
         _ if matches!(takes, Takes::Flag) => return Err(wrong("true or false")),

@@ -71,9 +71,7 @@ impl QueryEngine {
             .collect();
         // A stream whose topic nobody can read yet has a source too, in waiting.
         for stream in self.engine().catalog().streams() {
-            let option = |name: &str| stream.options.extra.iter().find(|(n, _)| n == name);
-            let topic = option("kafka_topic").or_else(|| option("kafka_topic_pattern"));
-            if let Some((_, topic)) = topic
+            if let Some((kind, from)) = show::declared_source(&stream)
                 && stream.db == session.db
                 && named(&stream.name)
                 && all.iter().all(|s| s.stream != stream.name)
@@ -81,9 +79,9 @@ impl QueryEngine {
                 all.push(SourceInfo {
                     db: stream.db.clone(),
                     stream: stream.name.clone(),
-                    kind: "kafka".into(),
-                    endpoint: topic.clone(),
-                    state: "no brokers".into(),
+                    kind: kind.into(),
+                    endpoint: from.into(),
+                    state: "not running".into(),
                     ..SourceInfo::default()
                 });
             }

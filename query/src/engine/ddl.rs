@@ -2,11 +2,10 @@
 
 use super::sources::{EngineSources, Named};
 use super::{Output, QueryEngine, Session, ViewInfo};
-use crate::bind::stream_def;
 use crate::bind::windowed::ContinuousQuery;
 use crate::error::{BindError, BindResult, QueryError};
 use query_lang::ast::{
-    CreateStream, CreateView, DropKind, Ident, ObjectName, Span, Statement, StatementKind,
+    CreateStream, CreateView, DropKind, Ident, ObjectName, Statement, StatementKind,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -34,6 +33,7 @@ impl QueryEngine {
                 Ok(self.done(format!("database {} created", name.value), lsn, Vec::new()))
             }
             StatementKind::CreateStream(create) => self.create_stream(session, sql, create).await,
+            StatementKind::CreateTable(create) => self.create_table(session, sql, create).await,
             StatementKind::CreateView(create) => self.create_view(session, sql, create).await,
             StatementKind::CreateSink(create) => self.create_sink(session, sql, create).await,
             StatementKind::Drop {
@@ -46,12 +46,6 @@ impl QueryEngine {
                 name,
                 if_exists,
             } => self.drop_named(session, sql, *kind, name, *if_exists).await,
-            StatementKind::PauseSource { stream } => {
-                self.pause_source(session, sql, stream, true).await
-            }
-            StatementKind::ResumeSource { stream } => {
-                self.pause_source(session, sql, stream, false).await
-            }
             _ => Err(super::not_yet(sql, statement, "this statement")),
         }
     }
@@ -87,10 +81,6 @@ impl QueryEngine {
         sql: &str,
         create: &CreateStream,
     ) -> Result<Output, QueryError> {
-        if let Some((span, what)) = later(create) {
-            return Err(BindError::not_yet(span, what).locate(sql));
-        }
-        let new = stream_def(create).map_err(|e| e.locate(sql))?;
         let (db, name) = self.place(session, sql, &create.name)?;
         let catalog = self.engine().catalog();
         if create.if_not_exists && catalog.stream(&db, &name).is_some() {
@@ -100,11 +90,11 @@ impl QueryEngine {
         if self.views().is_some_and(|v| v.get(&db, &name).is_some()) {
             return Err(QueryError::Conflict(format!("\"{name}\" is a view")));
         }
-        catalog
-            .create_stream(&db, &name, &new.def)
-            .map_err(engine_error)?;
+        let incoming = self.incoming(session, sql, create)?;
+        let notices = incoming.new.notices.clone();
+        self.make_stream(create, (&db, &name), session, incoming)?;
         let lsn = self.log().await?;
-        Ok(self.done(format!("stream {name} created"), lsn, new.notices))
+        Ok(self.done(format!("stream {name} created"), lsn, notices))
     }
 
     async fn create_view(
@@ -157,13 +147,8 @@ impl QueryEngine {
         name: &ObjectName,
         if_exists: bool,
     ) -> Result<Output, QueryError> {
-        let later = match kind {
-            DropKind::Database => Some("DROP DATABASE"),
-            DropKind::Table => Some("DROP TABLE"),
-            DropKind::Stream | DropKind::View | DropKind::Sink => None,
-        };
-        if let Some(what) = later {
-            return Err(BindError::not_yet(name.span(), what).locate(sql));
+        if kind == DropKind::Database {
+            return Err(BindError::not_yet(name.span(), "DROP DATABASE").locate(sql));
         }
         let found = {
             let sources = EngineSources::new(self, session);
@@ -190,10 +175,7 @@ impl QueryEngine {
                     return Err(QueryError::Conflict(message));
                 }
                 self.unread(&stream.db, &stream.name)?;
-                self.engine()
-                    .catalog()
-                    .drop_stream(&stream.db, &stream.name)
-                    .map_err(engine_error)?;
+                self.remove_stream(&stream)?;
                 if let Some(views) = self.views() {
                     views.stream_dropped(stream.id);
                 }
@@ -205,6 +187,17 @@ impl QueryEngine {
                     views.drop_view(&view.db, &view.name)?;
                 }
                 format!("view {} dropped", view.name)
+            }
+            (DropKind::Table, Named::Table(table)) => {
+                self.drop_table(&table)?;
+                format!("table {} dropped", table.stream.name)
+            }
+            (_, Named::Table(table)) => {
+                return Err(BindError::new(
+                    name.span(),
+                    format!("\"{}\" is a table: write DROP TABLE", table.stream.name),
+                )
+                .locate(sql));
             }
             (_, Named::Stream(s)) => {
                 return Err(BindError::new(
@@ -224,22 +217,6 @@ impl QueryEngine {
         let lsn = self.log().await?;
         Ok(self.done(message, lsn, Vec::new()))
     }
-}
-
-/// What a stream is asked to do with incoming rows, and where that is said.
-fn later(create: &CreateStream) -> Option<(Span, &'static str)> {
-    let name = create.name.span();
-    let derived = create
-        .derived
-        .as_ref()
-        .map(|_| (name, "CREATE STREAM .. AS"));
-    let filter = create
-        .filter
-        .as_ref()
-        .map(|e| (e.span, "WHERE of a stream"));
-    let sample = create.sample.as_ref().map(|s| (s.span, "SAMPLE"));
-    let priority = create.priority.as_ref().map(|e| (e.span, "PRIORITY"));
-    derived.or(filter).or(sample).or(priority)
 }
 
 /// The names that a view gives its first columns.

@@ -4,18 +4,13 @@ use super::ddl::engine_error;
 use super::run::Asked;
 use super::sources::{EngineSources, Named};
 use super::{Output, QueryEngine, Session};
-use crate::bind::integer_time;
 use crate::error::{BindError, QueryError};
-use crate::types::{TIMESTAMP, arrow_type, plain_type, type_name};
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
-use arrow::compute::{CastOptions, cast, cast_with_options};
-use arrow::datatypes::{
-    DataType as Arrow, Decimal128Type, Float64Type, Int64Type, TimestampNanosecondType, UInt64Type,
-};
-use arrow::record_batch::RecordBatch;
+use crate::rows::append;
+use crate::table::{TIME, is_table, shown};
+use crate::types::arrow_type;
 use query_lang::ast::{Ident, Insert, InsertSource};
 use std::sync::Arc;
-use tsdb::types::{BatchBuilder, ColumnDef, ColumnId, DataType, Role};
+use tsdb::types::{BatchBuilder, ColumnDef};
 use tsdb::{Request, Rows, Stream};
 
 /// Most rows one statement may insert: they are one commit, held in memory until it is durable.
@@ -31,10 +26,19 @@ impl QueryEngine {
         let named = EngineSources::new(self, session)
             .named(&insert.table)
             .map_err(|e| e.locate(sql))?;
-        let Named::Stream(stream) = named else {
-            return Err(BindError::new(insert.table.span(), "a view takes no rows").locate(sql));
+        let wrong = |what: &str| Err(BindError::new(insert.table.span(), what).locate(sql));
+        let (stream, all) = match named {
+            Named::Stream(_) if insert.upsert => {
+                return wrong("a stream has no keys: write INSERT INTO");
+            }
+            Named::Stream(stream) => {
+                let all = stream.schema().columns.clone();
+                (stream, all)
+            }
+            Named::Table(table) => (Arc::clone(&table.stream), shown(&table.stream)),
+            Named::View(_) => return wrong("a view takes no rows"),
         };
-        let targets = targets(&stream, &insert.columns).map_err(|e| e.locate(sql))?;
+        let targets = targets(&stream, all, &insert.columns).map_err(|e| e.locate(sql))?;
         let span = insert.table.span();
         let mismatch = |n: usize| {
             BindError::new(span, format!("{n} values for {} columns", targets.len())).locate(sql)
@@ -87,27 +91,39 @@ impl QueryEngine {
             .commit_async(request)
             .await
             .map_err(engine_error)?;
-        Ok(self.done(format!("{count} rows inserted"), lsn, notices))
+        let done = if insert.upsert {
+            "upserted"
+        } else {
+            "inserted"
+        };
+        Ok(self.done(format!("{count} rows {done}"), lsn, notices))
     }
 }
 
 /// The stream's columns that values are for.
-fn targets(stream: &Stream, columns: &[Ident]) -> Result<Vec<ColumnDef>, BindError> {
-    let schema = stream.schema();
+fn targets(
+    stream: &Stream,
+    all: Vec<ColumnDef>,
+    columns: &[Ident],
+) -> Result<Vec<ColumnDef>, BindError> {
     if columns.is_empty() {
-        return Ok(schema.columns.clone());
+        return Ok(all);
     }
+    // Some are there to be named only.
+    let mut all = stream.schema().columns.clone();
+    all.retain(|c| !is_table(stream) || c.name != TIME);
     let mut targets: Vec<ColumnDef> = Vec::with_capacity(columns.len());
     for name in columns {
-        let exact = schema.columns.iter().find(|c| c.name == name.value);
-        let Some(def) = exact.or_else(|| schema.columns.iter().find(|c| name.matches(&c.name)))
-        else {
-            let names = schema.columns.iter().map(|c| c.name.as_str());
+        let exact = all.iter().find(|c| c.name == name.value);
+        let Some(def) = exact.or_else(|| all.iter().find(|c| name.matches(&c.name))) else {
+            let names = all.iter().map(|c| c.name.as_str());
             return Err(BindError::new(
                 name.span,
                 format!(
-                    "stream \"{}\" has no column \"{}\"",
-                    stream.name, name.value
+                    "{} \"{}\" has no column \"{}\"",
+                    if is_table(stream) { "table" } else { "stream" },
+                    stream.name,
+                    name.value
                 ),
             )
             .hint(crate::bind::nearest::did_you_mean(&name.value, names)));
@@ -121,126 +137,4 @@ fn targets(stream: &Stream, columns: &[Ident]) -> Result<Vec<ColumnDef>, BindErr
         targets.push(def.clone());
     }
     Ok(targets)
-}
-
-/// A column of values as the stored type has it; a value that does not fit is an error.
-fn fitted(column: &ArrayRef, def: &ColumnDef) -> Result<ArrayRef, QueryError> {
-    let wanted = arrow_type(def.data_type);
-    let plain = plain_type(column.data_type());
-    if wanted == TIMESTAMP && plain.is_integer() {
-        let wide = cast(column, &Arrow::Int64).map_err(|e| QueryError::Exec(e.to_string()))?;
-        let times: Int64Array = wide.as_primitive::<Int64Type>().unary(integer_time);
-        return cast(&times, &TIMESTAMP).map_err(|e| QueryError::Exec(e.to_string()));
-    }
-    let strict = CastOptions {
-        safe: false,
-        ..CastOptions::default()
-    };
-    cast_with_options(column, &wanted, &strict).map_err(|e| {
-        let from = type_name(column.data_type());
-        QueryError::Exec(format!(
-            "column \"{}\" is {} and cannot take this {from}: {e}",
-            def.name, def.data_type
-        ))
-    })
-}
-
-fn append(
-    builder: &mut BatchBuilder,
-    stream: &Stream,
-    targets: &[ColumnDef],
-    batch: &RecordBatch,
-    now: i64,
-) -> Result<(), QueryError> {
-    let columns = batch
-        .columns()
-        .iter()
-        .zip(targets)
-        .map(|(c, def)| fitted(c, def))
-        .collect::<Result<Vec<_>, _>>()?;
-    let of_role = |role: Role| {
-        targets
-            .iter()
-            .enumerate()
-            .filter(move |(_, d)| d.role == role)
-    };
-    let time = of_role(Role::Time)
-        .next()
-        .map(|(i, _)| columns[i].as_primitive::<TimestampNanosecondType>());
-    let mut tags: Vec<(ColumnId, usize)> = of_role(Role::Tag).map(|(i, d)| (d.id, i)).collect();
-    tags.sort_unstable();
-    for row in 0..batch.num_rows() {
-        let at = match time {
-            Some(t) if t.is_null(row) => {
-                return Err(QueryError::Exec(
-                    "the event time of a row cannot be NULL".to_owned(),
-                ));
-            }
-            Some(t) => t.value(row),
-            None => now,
-        };
-        if let Some(why) = stream.too_old(at, now) {
-            return Err(QueryError::Exec(format!(
-                "nothing is inserted: {why} (event time {at} ns)"
-            )));
-        }
-        let key: Vec<(ColumnId, &str)> = tags
-            .iter()
-            .filter(|(_, i)| columns[*i].is_valid(row))
-            .map(|(id, i)| (*id, columns[*i].as_string::<i32>().value(row)))
-            .collect();
-        builder.begin_row(at, stream.series().resolve(&key));
-        for (i, def) in of_role(Role::Field) {
-            if columns[i].is_valid(row) {
-                push(builder, def, &columns[i], row)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn push(
-    builder: &mut BatchBuilder,
-    def: &ColumnDef,
-    column: &ArrayRef,
-    row: usize,
-) -> Result<(), QueryError> {
-    // A row has each column once, so there is room for the value.
-    let Some(to) = builder.column(def.id, def.data_type) else {
-        return Ok(());
-    };
-    let fits = match def.data_type {
-        DataType::Bool => {
-            to.push_i64(i64::from(column.as_boolean().value(row)));
-            true
-        }
-        DataType::Int64 => {
-            to.push_i64(column.as_primitive::<Int64Type>().value(row));
-            true
-        }
-        DataType::UInt64 => {
-            to.push_i64(column.as_primitive::<UInt64Type>().value(row) as i64);
-            true
-        }
-        DataType::Float64 => {
-            to.push_f64(column.as_primitive::<Float64Type>().value(row));
-            true
-        }
-        DataType::Timestamp => {
-            to.push_i64(column.as_primitive::<TimestampNanosecondType>().value(row));
-            true
-        }
-        DataType::Decimal { .. } => {
-            to.push_i128(column.as_primitive::<Decimal128Type>().value(row))
-        }
-        DataType::Utf8 => to.push_str(column.as_string::<i32>().value(row)),
-    };
-    if fits {
-        Ok(())
-    } else {
-        Err(QueryError::TooLarge(format!(
-            "the values of \"{}\" take more than 4 GiB",
-            def.name
-        )))
-    }
 }

@@ -5,24 +5,30 @@ mod config;
 mod ddl;
 mod direct;
 mod explain;
+mod incoming;
 mod insert;
 mod output;
+mod replay;
 mod run;
 mod session;
 mod show;
 mod sinks;
 mod sources;
+mod tables;
 mod views;
 
 pub use board::{SourceBoard, SourceInfo, SourcePartition};
 pub use config::{QueryConfig, Session};
 pub use output::{Output, RowStream};
+pub use replay::{Letter, LetterDecoder};
 pub use sinks::{NewSink, SinkBoard, SinkFrom, SinkInfo};
 pub(crate) use sources::source_of;
 pub use views::{ViewAnswer, ViewInfo, ViewRead, ViewReader, ViewSlice, Views};
 
 use crate::bind::{Binder, Functions};
 use crate::error::QueryError;
+use crate::table::Tables;
+use crate::transform::Transforms;
 use parking_lot::RwLock;
 use query_lang::ast::{InsertSource, Statement, StatementKind};
 use sources::EngineSources;
@@ -40,6 +46,11 @@ pub struct QueryEngine {
     views: RwLock<Option<Arc<dyn Views>>>,
     board: RwLock<Option<Arc<dyn SourceBoard>>>,
     sinks: RwLock<Option<Arc<dyn SinkBoard>>>,
+    letter_decoder: RwLock<Option<Arc<dyn LetterDecoder>>>,
+    /// Held while dead letters are replayed.
+    replays: tokio::sync::Mutex<()>,
+    tables: Arc<Tables>,
+    transforms: Arc<Transforms>,
     pool: Option<Runtime>,
     queries: AtomicU64,
     /// One for each query that may run at a time.
@@ -64,7 +75,8 @@ impl Drop for QueryEngine {
 }
 
 impl QueryEngine {
-    /// A query engine over `engine`.
+    /// A query engine over `engine`. Restores tables, and what is done with rows as they come in: to be called right after
+    /// the engine was opened, before any commit.
     ///
     /// # Errors
     /// When its threads cannot be started.
@@ -81,17 +93,24 @@ impl QueryEngine {
             .map_err(|e| QueryError::Internal(format!("start the query threads: {e}")))?;
         let permits = Arc::new(Semaphore::new(config.concurrent));
         let functions = Functions::new(session::base_state(&config)?);
-        Ok(Arc::new(Self {
+        let queries = Arc::new(Self {
             engine,
             config,
             functions,
             views: RwLock::new(None),
             board: RwLock::new(None),
             sinks: RwLock::new(None),
+            letter_decoder: RwLock::new(None),
+            replays: tokio::sync::Mutex::new(()),
+            tables: Arc::default(),
+            transforms: Arc::default(),
             pool: Some(pool),
             queries: AtomicU64::new(0),
             permits,
-        }))
+        });
+        queries.restore_tables();
+        queries.restore_transforms();
+        Ok(queries)
     }
 
     /// Lets queries read, create and drop views.
@@ -108,6 +127,15 @@ impl QueryEngine {
         self.board.read().clone()
     }
 
+    /// Lets dead letters be replayed.
+    pub fn set_letters(&self, decoder: Arc<dyn LetterDecoder>) {
+        *self.letter_decoder.write() = Some(decoder);
+    }
+
+    pub(crate) fn letter_decoder(&self) -> Option<Arc<dyn LetterDecoder>> {
+        self.letter_decoder.read().clone()
+    }
+
     /// Lets statements create, drop and show sinks; `None` lets go of them.
     pub fn set_sinks(&self, sinks: Option<Arc<dyn SinkBoard>>) {
         *self.sinks.write() = sinks;
@@ -121,6 +149,18 @@ impl QueryEngine {
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The tables.
+    #[must_use]
+    pub fn tables(&self) -> &Arc<Tables> {
+        &self.tables
+    }
+
+    /// What is done with rows as they come in.
+    #[must_use]
+    pub fn transforms(&self) -> &Arc<Transforms> {
+        &self.transforms
     }
 
     /// Queries run so far.
@@ -206,8 +246,18 @@ impl QueryEngine {
                 };
                 self.explain(session, sql, query, *analyze, *verbose).await
             }
-            StatementKind::Delete { table, .. } => {
-                Err(crate::error::BindError::not_yet(table.span(), "DELETE").locate(sql))
+            StatementKind::Delete { table, predicate } => {
+                self.delete(session, sql, table, predicate.as_ref()).await
+            }
+            StatementKind::ReplayDeadLetters { stream, predicate } => {
+                let (stream, predicate) = (stream.as_ref(), predicate.as_ref());
+                self.replay_letters(session, sql, stream, predicate).await
+            }
+            StatementKind::PauseSource { stream } => {
+                self.pause_source(session, sql, stream, true).await
+            }
+            StatementKind::ResumeSource { stream } => {
+                self.pause_source(session, sql, stream, false).await
             }
             StatementKind::Show { kind, like } => self.show(session, sql, kind, like.as_deref()),
             StatementKind::Describe { name } => self.describe(session, sql, name),
@@ -223,10 +273,7 @@ impl QueryEngine {
             | StatementKind::CreateTable(_)
             | StatementKind::CreateView(_)
             | StatementKind::CreateSink(_)
-            | StatementKind::Drop { .. }
-            | StatementKind::ReplayDeadLetters { .. }
-            | StatementKind::PauseSource { .. }
-            | StatementKind::ResumeSource { .. } => self.ddl(session, sql, statement).await,
+            | StatementKind::Drop { .. } => self.ddl(session, sql, statement).await,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::sources::{EngineSources, Named};
 use super::{Output, QueryEngine, RowStream, Session};
 use crate::error::QueryError;
+use crate::table::{is_table, shown};
 use crate::types::type_name;
 use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampNanosecondArray};
 use arrow::datatypes::{Field, Schema};
@@ -35,7 +36,9 @@ impl QueryEngine {
         };
         match kind {
             ShowKind::Streams => {
-                let all: Vec<_> = streams().filter(|s| named(&s.name)).collect();
+                let all: Vec<_> = streams()
+                    .filter(|s| named(&s.name) && !is_table(s))
+                    .collect();
                 table(
                     vec![
                         ("name", text(all.iter().map(|s| s.name.clone()))),
@@ -78,8 +81,9 @@ impl QueryEngine {
                 table(vec![("name", text(all.into_iter()))], lsn)
             }
             ShowKind::Tables => {
+                let kind = |s: &tsdb::Stream| if is_table(s) { "table" } else { "stream" };
                 let mut all: Vec<(String, &str)> =
-                    streams().map(|s| (s.name.clone(), "stream")).collect();
+                    streams().map(|s| (s.name.clone(), kind(&s))).collect();
                 all.extend(views().map(|v| (v.name, "view")));
                 all.retain(|(n, _)| named(n));
                 all.sort();
@@ -160,6 +164,17 @@ impl QueryEngine {
                     (c.name.clone(), c.data_type.to_string(), role)
                 })
                 .collect(),
+            Named::Table(table) => shown(&table.stream)
+                .iter()
+                .map(|c| {
+                    let role = if table.key.contains(&c.id) {
+                        "key"
+                    } else {
+                        "field"
+                    };
+                    (c.name.clone(), c.data_type.to_string(), role)
+                })
+                .collect(),
             Named::View(view) => view
                 .runnable()?
                 .output()
@@ -177,6 +192,25 @@ impl QueryEngine {
             self.engine().published().0,
         )
     }
+}
+
+fn option<'a>(stream: &'a tsdb::Stream, name: &str) -> Option<&'a str> {
+    let found = stream.options.extra.iter().find(|(n, _)| n == name);
+    found.map(|(_, value)| value.as_str())
+}
+
+/// What a stream is declared to be read from: its kind and its name.
+pub(super) fn declared_source(stream: &tsdb::Stream) -> Option<(&'static str, &str)> {
+    let options = [
+        ("kafka", "kafka_topic"),
+        ("kafka", "kafka_topic_pattern"),
+        ("nats", "nats_subject"),
+        ("nats", "nats_stream"),
+        ("mqtt", "mqtt_topic"),
+        ("file", "file_path"),
+    ];
+    let mut found = options.iter();
+    found.find_map(|(kind, name)| Some((*kind, option(stream, name)?)))
 }
 
 /// Ranges of time as text.

@@ -114,6 +114,10 @@ impl QueryEngine {
                 let from = match sources.named(of).map_err(|e| e.locate(sql))? {
                     Named::Stream(stream) => SinkFrom::Stream(stream),
                     Named::View(view) => SinkFrom::View(view),
+                    Named::Table(_) => {
+                        let message = "a sink reads a stream or a view, not a table";
+                        return Err(BindError::new(of.span(), message).locate(sql));
+                    }
                 };
                 (from, Vec::new())
             }

@@ -7,9 +7,10 @@ use crate::bind::windowed::{ContinuousQuery, SourceRef, WindowSpec, WindowedAggr
 use crate::bind::{Latest, Sources, Table};
 use crate::error::{BindError, BindErrorKind, BindResult, QueryError};
 use crate::history::{
-    DenseTable, LatestTable, OperatorTable, QueryContext, StreamTable, ViewScan, ViewSlots,
-    ViewTable,
+    DenseTable, KeyedTable, LatestTable, OperatorTable, QueryContext, StreamTable, TableSlot,
+    ViewScan, ViewSlots, ViewTable,
 };
+use crate::table::{self, Table as Keyed};
 use crate::types::arrow_schema;
 use datafusion::catalog::view::ViewTable as PlanTable;
 use datafusion::common::Column;
@@ -27,6 +28,7 @@ pub(super) struct EngineSources<'a> {
     session: &'a Session,
     pub context: Arc<QueryContext>,
     views: Mutex<Vec<(ViewInfo, Arc<ViewSlots>)>>,
+    tables: Mutex<Vec<(Arc<Keyed>, Arc<TableSlot>)>>,
 }
 
 /// Where a statement stands.
@@ -71,6 +73,7 @@ impl Fixed {
 /// What a name of the catalog means.
 pub(super) enum Named {
     Stream(Arc<Stream>),
+    Table(Arc<Keyed>),
     View(ViewInfo),
 }
 
@@ -81,10 +84,12 @@ impl<'a> EngineSources<'a> {
             session,
             context: Arc::default(),
             views: Mutex::default(),
+            tables: Mutex::default(),
         }
     }
 
-    /// Fixes the snapshot and reads what is wanted of the views that were named, all at its LSN.
+    /// Fixes the snapshot, takes the rows of the tables that were named, and reads what is wanted of the views, all at its
+    /// LSN.
     pub async fn fix(
         &self,
         scans: Vec<(Arc<ViewSlots>, ViewScan)>,
@@ -102,13 +107,15 @@ impl<'a> EngineSources<'a> {
                 readers.push((view, slots, scan, reader));
             }
         }
-        if readers.is_empty() {
+        let tables = std::mem::take(&mut *self.tables.lock());
+        if readers.is_empty() && tables.is_empty() {
             let snapshot = self.engine.engine().snapshot();
             let lsn = snapshot.lsn().0;
             self.context.fix(snapshot);
             return Ok(Fixed::at(lsn));
         }
         let (snapshot, asked) = self.engine.engine().barrier(|snapshot| {
+            tables.iter().for_each(|(table, slot)| slot.fix(table));
             let asked: Vec<_> = readers
                 .into_iter()
                 .map(|(view, slots, scan, reader)| (view, slots, scan, reader(snapshot)))
@@ -138,7 +145,17 @@ impl<'a> EngineSources<'a> {
             }
         };
         if let Some(stream) = self.stream(&db, last)? {
-            return Ok(Named::Stream(stream));
+            return match self.engine.tables.of(stream.id) {
+                Some(table) => Ok(Named::Table(table)),
+                None if table::is_table(&stream) => {
+                    let message = format!("table \"{}\" could not be restored", stream.name);
+                    Err(BindError {
+                        kind: BindErrorKind::Storage,
+                        ..BindError::new(name.span(), message)
+                    })
+                }
+                None => Ok(Named::Stream(stream)),
+            };
         }
         if let Some(view) = self.engine.view(&db, last)? {
             return Ok(Named::View(view));
@@ -146,7 +163,7 @@ impl<'a> EngineSources<'a> {
         let names = self.engine.table_names(&db);
         Err(BindError::not_found(
             name.span(),
-            format!("there is no stream or view \"{}\"", last.value),
+            format!("there is no stream, table or view \"{}\"", last.value),
         )
         .hint(did_you_mean(&last.value, names.iter().map(String::as_str))))
     }
@@ -229,6 +246,18 @@ impl Sources for EngineSources<'_> {
                     name: stream.name.clone(),
                     rows: provider_as_source(Arc::new(table)),
                     stream: Some(source),
+                    keyed: None,
+                })
+            }
+            Named::Table(table) => {
+                let slot = Arc::new(TableSlot::default());
+                let rows = KeyedTable::new(&table, Arc::clone(&slot));
+                self.tables.lock().push((Arc::clone(&table), slot));
+                Ok(Table {
+                    name: table.stream.name.clone(),
+                    rows: provider_as_source(Arc::new(rows)),
+                    stream: None,
+                    keyed: Some(table),
                 })
             }
             Named::View(view) => {
@@ -241,6 +270,7 @@ impl Sources for EngineSources<'_> {
                         name: view.name,
                         rows,
                         stream: None,
+                        keyed: None,
                     });
                 }
                 let slots = Arc::new(ViewSlots::default());
@@ -251,6 +281,7 @@ impl Sources for EngineSources<'_> {
                     name,
                     rows: provider_as_source(Arc::new(table)),
                     stream: None,
+                    keyed: None,
                 })
             }
         }

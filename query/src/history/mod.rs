@@ -4,6 +4,7 @@ mod context;
 mod convert;
 mod dense;
 mod exec;
+mod keyed;
 mod latest;
 mod operator;
 mod percentile;
@@ -13,6 +14,7 @@ mod view_rows;
 
 pub use context::{QueryContext, ScanReport};
 pub use dense::DenseTable;
+pub use keyed::{KeyedTable, TableSlot};
 pub use latest::LatestTable;
 pub use operator::OperatorTable;
 pub use percentile::percentiles;

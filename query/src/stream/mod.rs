@@ -41,6 +41,8 @@ pub use block::{RowBlock, Tags};
 pub use changes::Changes;
 pub(crate) use codec::{Reader, Writer};
 pub use error::StreamError;
+pub(crate) use evaluate::read_columns;
+pub(crate) use expression::{holds, is_volatile, physical, project};
 pub use narrow::narrows;
 pub use operator::{Operator, OperatorStats};
 pub use plan::Plan;

@@ -1,7 +1,9 @@
 //! Tests of the whole layer over an engine in a temporary directory.
 
+mod incoming;
 mod oracle;
 mod slt;
+mod tables;
 mod users;
 
 use crate::view::ViewRuntime;
@@ -17,13 +19,20 @@ pub(crate) struct Db {
     pub session: Session,
     views: Arc<ViewRuntime>,
     runtime: tokio::runtime::Runtime,
-    _dir: tempfile::TempDir,
+    _dir: Option<tempfile::TempDir>,
 }
 
 impl Db {
     pub fn new() -> Db {
         let dir = tempfile::tempdir().unwrap();
-        let engine = Engine::open(&EngineConfig::new(dir.path())).unwrap();
+        let mut db = Db::open(dir.path());
+        db._dir = Some(dir);
+        db
+    }
+
+    /// Over a database that may have been closed before.
+    pub fn open(dir: &std::path::Path) -> Db {
+        let engine = Engine::open(&EngineConfig::new(dir)).unwrap();
         let config = QueryConfig {
             threads: 2,
             ..QueryConfig::default()
@@ -37,7 +46,7 @@ impl Db {
                 .enable_all()
                 .build()
                 .unwrap(),
-            _dir: dir,
+            _dir: None,
         }
     }
 
@@ -75,6 +84,21 @@ impl Db {
     /// The rows of a query.
     pub fn rows(&self, sql: &str) -> Vec<Vec<String>> {
         self.table(sql).unwrap_or_else(|e| panic!("{sql}\n{e}")).1
+    }
+
+    /// The rows of a query, each as one text, sorted.
+    pub fn lines(&self, sql: &str) -> Vec<String> {
+        let mut lines: Vec<String> = self.rows(sql).iter().map(|r| r.join("|")).collect();
+        lines.sort();
+        lines
+    }
+
+    /// Why a statement can't be run.
+    pub fn fails(&self, sql: &str) -> String {
+        match self.table(sql) {
+            Err(e) => e.to_string(),
+            Ok(_) => panic!("it runs: {sql}"),
+        }
     }
 
     pub fn flush(&self) {
