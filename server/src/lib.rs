@@ -3,6 +3,7 @@
 mod config;
 mod encode;
 mod http;
+mod letters;
 mod metrics;
 mod open_files;
 mod server;

@@ -1,6 +1,7 @@
 //! Starting, serving, ending.
 
 use crate::config::{Config, ConfigError};
+use crate::letters::Letters;
 use crate::http::{self, App, Gate};
 use crate::metrics::Metrics;
 use crate::open_files;
@@ -167,6 +168,7 @@ async fn open(gate: Arc<Gate>, stop: watch::Receiver<bool>) -> Result<(), Server
                 ..SinksConfig::default()
             },
         )?;
+        query.set_letters(Arc::new(Letters::new(query.engine().clone())));
         Ok::<_, ServerError>((query, views, sources, sinks))
     });
     let (query, views, sources, sinks) = opened

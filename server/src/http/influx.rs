@@ -107,6 +107,7 @@ impl From<tsdb::Error> for Refusal {
         let message = error.to_string();
         match error {
             tsdb::Error::TooLarge { .. } => Refusal::new(413, message),
+            tsdb::Error::Refused(_) => Refusal::new(400, message),
             tsdb::Error::NoRoom(_) => Refusal {
                 retry_after: Some(10),
                 ..Refusal::new(503, message)

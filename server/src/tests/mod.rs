@@ -2,9 +2,11 @@
 
 mod bounds;
 mod forms;
+mod letters;
 mod routes;
 mod shutdown;
 mod sockets;
+mod tables;
 
 use crate::http::App;
 use crate::{Config, Server};

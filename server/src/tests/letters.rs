@@ -1,0 +1,171 @@
+//! Dead letters: replayed after what was wrong has been mended, once.
+
+use super::Tester;
+use serde_json::{Value, json};
+
+const NDJSON: &str = "content-type: application/x-ndjson\r\n";
+
+async fn message(t: &Tester, sql: &str) -> String {
+    t.sql(sql).await["message"].as_str().unwrap().to_owned()
+}
+
+async fn rows(t: &Tester, sql: &str) -> Value {
+    t.sql(sql).await["rows"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_succeeds_is_replayed_once_and_what_fails_stays() {
+    let t = Tester::start(|_| ()).await;
+    assert_eq!(
+        message(&t, "REPLAY DEAD LETTERS").await,
+        "0 letters replayed, 0 refused again"
+    );
+    t.sql("CREATE STREAM s (id BIGINT, v BIGINT, ts TIMESTAMP); CREATE STREAM other (v BIGINT, ts TIMESTAMP)")
+        .await;
+    let body = [
+        r#"{"id":1,"v":10,"ts":1700000001}"#,
+        r#"{"id":2,"v":"twenty","ts":1700000002}"#,
+        r#"{"id":3,"v":"thirty"}"#,
+        r#"{"id":4,"v":"forty","ts":1700000004}"#,
+        r#"{"id":5,"#,
+    ];
+    let path = "/api/v1/ingest/s";
+    let reply = t
+        .request("POST", path, NDJSON, body.join("\n").as_bytes())
+        .await;
+    assert_eq!(
+        (reply.status, reply.json()["rejected"].clone()),
+        (200, json!(4))
+    );
+    let reply = t
+        .request(
+            "POST",
+            "/api/v1/ingest/other",
+            NDJSON,
+            br#"{"v":{},"ts":"never"}"#,
+        )
+        .await;
+    assert_eq!(reply.json()["rejected"], json!(1));
+    // Nothing is mended yet.
+    assert_eq!(
+        message(&t, "REPLAY DEAD LETTERS FROM s").await,
+        "0 letters replayed, 4 refused again"
+    );
+    assert_eq!(
+        rows(&t, "SELECT COUNT(*) FROM dead_letters").await,
+        json!([[5]])
+    );
+    t.sql("DROP STREAM s; CREATE STREAM s (id BIGINT, v STRING, ts TIMESTAMP)")
+        .await;
+    // Only what is asked for.
+    let some = "REPLAY DEAD LETTERS FROM s WHERE payload LIKE '%twenty%'";
+    assert_eq!(
+        message(&t, some).await,
+        "1 letters replayed, 0 refused again"
+    );
+    assert_eq!(
+        message(&t, some).await,
+        "0 letters replayed, 0 refused again"
+    );
+    let reply = t.sql("REPLAY DEAD LETTERS FROM s").await;
+    assert_eq!(
+        reply["message"],
+        json!("1 letters replayed, 2 refused again")
+    );
+    let notices = reply["notices"].to_string();
+    assert!(
+        notices.contains("ts") && notices.contains("row 3"),
+        "{notices}"
+    );
+    let wanted = json!([[2, "twenty"], [4, "forty"]]);
+    let all = "SELECT id, v FROM s ORDER BY id";
+    assert_eq!(rows(&t, all).await, wanted);
+    assert_eq!(
+        message(&t, "REPLAY DEAD LETTERS FROM s").await,
+        "0 letters replayed, 2 refused again"
+    );
+    assert_eq!(
+        message(&t, "REPLAY DEAD LETTERS").await,
+        "0 letters replayed, 3 refused again"
+    );
+    assert_eq!(rows(&t, all).await, wanted);
+    assert_eq!(
+        rows(&t, "SELECT stream FROM dead_letters_replayed").await,
+        json!([["s"], ["s"]])
+    );
+}
+
+/// Rows that a derived stream cannot take are refused with their letter, the others of the same commit are not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_letter_that_a_commit_refuses_keeps_no_other_back() {
+    let t = Tester::start(|_| ()).await;
+    t.sql("CREATE STREAM s (v BIGINT, ts TIMESTAMP)").await;
+    let body: Vec<String> = (0..6)
+        .map(|v| format!("{{\"v\":\"{v} pieces\",\"ts\":{}}}", 1_700_000_000 + v))
+        .collect();
+    t.request(
+        "POST",
+        "/api/v1/ingest/s",
+        NDJSON,
+        body.join("\n").as_bytes(),
+    )
+    .await;
+    t.sql("DROP STREAM s; CREATE STREAM s (v STRING, ts TIMESTAMP); CREATE STREAM d AS SELECT 10 / CAST(LEFT(v, 1) AS BIGINT) AS share, ts FROM s")
+        .await;
+    assert_eq!(
+        message(&t, "REPLAY DEAD LETTERS").await,
+        "5 letters replayed, 1 refused again"
+    );
+    assert_eq!(rows(&t, "SELECT COUNT(*) FROM s").await, json!([[5]]));
+    assert_eq!(rows(&t, "SELECT COUNT(*) FROM d").await, json!([[5]]));
+    t.sql("DROP STREAM d").await;
+    assert_eq!(
+        message(&t, "REPLAY DEAD LETTERS").await,
+        "1 letters replayed, 0 refused again"
+    );
+    assert_eq!(rows(&t, "SELECT COUNT(*) FROM s").await, json!([[6]]));
+}
+
+/// Lines are read again as lines; one that is too old still is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_that_came_too_late_are_tried_too() {
+    let t = Tester::start(|_| ()).await;
+    t.sql(
+        "CREATE STREAM cpu (time TIMESTAMP, host STRING TAG, v DOUBLE) WITH (retention = '1 day')",
+    )
+    .await;
+    let reply = t
+        .post("/write?db=default&precision=s", "cpu,host=a v=1 1000000000")
+        .await;
+    assert_eq!(reply.status, 400, "{}", reply.text());
+    assert_eq!(
+        rows(&t, "SELECT COUNT(*) FROM dead_letters").await,
+        json!([[1]])
+    );
+    assert_eq!(
+        message(&t, "REPLAY DEAD LETTERS").await,
+        "0 letters replayed, 1 refused again"
+    );
+    t.sql("DROP STREAM cpu").await;
+    assert_eq!(
+        message(&t, "REPLAY DEAD LETTERS").await,
+        "0 letters replayed, 1 refused again"
+    );
+    // A stream that lines make, from a line of its own.
+    let reply = t
+        .post("/write?db=default&precision=s", "cpu,host=b v=2 1700000000")
+        .await;
+    assert_eq!(reply.status, 204);
+    assert_eq!(
+        message(&t, "REPLAY DEAD LETTERS FROM cpu").await,
+        "1 letters replayed, 0 refused again"
+    );
+    let all = rows(&t, "SELECT host, v, time FROM cpu ORDER BY time").await;
+    assert_eq!(
+        all,
+        json!([
+            ["a", 1.0, "2001-09-09T01:46:40Z"],
+            ["b", 2.0, "2023-11-14T22:13:20Z"]
+        ])
+    );
+}

@@ -1,0 +1,74 @@
+//! Tables over HTTP, and what is made of rows that come in.
+
+use super::Tester;
+use serde_json::json;
+
+const NDJSON: &str = "content-type: application/x-ndjson\r\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_takes_rows_and_deletes_by_http_and_enriches_what_comes_next() {
+    let t = Tester::start(|_| ()).await;
+    t.sql("CREATE TABLE users (id BIGINT PRIMARY KEY, name STRING); CREATE STREAM buys (who BIGINT, ts TIMESTAMP); CREATE STREAM named AS SELECT b.*, u.name FROM buys b LEFT JOIN users u ON b.who = u.id")
+        .await;
+    let post = async |stream: &str, body: &str| {
+        let path = format!("/api/v1/ingest/{stream}");
+        t.request("POST", &path, NDJSON, body.as_bytes()).await
+    };
+    let buy = async |who: u32| {
+        let reply = post(
+            "buys",
+            &format!("{{\"who\":{who},\"ts\":{}}}", 1_700_000_000 + who),
+        )
+        .await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    };
+    let users = "SELECT id, name FROM users ORDER BY id";
+    assert_eq!(
+        post(
+            "users",
+            "{\"id\":1,\"name\":\"Ada\"}\n{\"id\":2,\"name\":\"Bob\"}"
+        )
+        .await
+        .status,
+        200
+    );
+    buy(1).await;
+    assert_eq!(
+        post(
+            "users",
+            "{\"id\":1,\"name\":\"Eve\"}\n{\"id\":2,\"_deleted\":true}"
+        )
+        .await
+        .status,
+        200
+    );
+    buy(2).await;
+    buy(1).await;
+    assert_eq!(t.sql(users).await["rows"], json!([[1, "Eve"]]));
+    let named = t
+        .sql("SELECT who, name FROM named ORDER BY who, name")
+        .await;
+    assert_eq!(named["rows"], json!([[1, "Ada"], [1, "Eve"], [2, null]]));
+    // Without its key a row is refused, with all of its request.
+    let reply = post(
+        "users",
+        "{\"id\":7,\"name\":\"Kim\"}\n{\"name\":\"nobody\"}",
+    )
+    .await;
+    assert_eq!(reply.status, 422, "{}", reply.text());
+    assert_eq!(reply.json()["error"]["code"], json!("refused"));
+    assert_eq!(t.sql(users).await["rows"], json!([[1, "Eve"]]));
+    let lines = t
+        .post("/write?db=default", "users,host=a name=\"x\" 1")
+        .await;
+    assert_eq!(lines.status, 400, "{}", lines.text());
+    // A new field is a new column, also for the rows that are there.
+    assert_eq!(
+        post("users", "{\"id\":3,\"name\":\"Kim\",\"plan\":\"free\"}")
+            .await
+            .status,
+        200
+    );
+    let wide = t.sql("SELECT id, plan FROM users ORDER BY id").await;
+    assert_eq!(wide["rows"], json!([[1, null], [3, "free"]]));
+}
