@@ -6,5 +6,6 @@
 pub mod admission;
 pub mod dead_letter;
 pub mod decode;
+pub mod schema_registry;
 pub mod sink;
 pub mod source;

@@ -168,6 +168,34 @@ pub enum Cell<'a> {
     NullOf(DataType),
 }
 
+impl Cell<'_> {
+    /// The same cell, with nothing borrowed. What its type holds by reference alone becomes text of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Cell<'static> {
+        match self {
+            Cell::Null => Cell::Null,
+            Cell::Bool(v) => Cell::Bool(v),
+            Cell::Number(v) | Cell::Untyped(v) => Cell::Str(Cow::Owned(v.to_owned())),
+            Cell::Str(v) => Cell::Str(Cow::Owned(v.into_owned())),
+            Cell::Array(v) => Cell::Array(Cow::Owned(v.into_owned())),
+            Cell::Int(v) => Cell::Int(v),
+            Cell::UInt(v) => Cell::UInt(v),
+            Cell::Float(v) => Cell::Float(v),
+            Cell::Decimal {
+                unscaled,
+                precision,
+                scale,
+            } => Cell::Decimal {
+                unscaled,
+                precision,
+                scale,
+            },
+            Cell::Time(v) => Cell::Time(v),
+            Cell::NullOf(v) => Cell::NullOf(v),
+        }
+    }
+}
+
 /// Decodes one body: `each` hands its rows on.
 ///
 /// # Errors

@@ -166,6 +166,14 @@ fn strip_bom(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
+/// Calls `f` with the cells of each object of a message, or why one is none.
+pub(crate) fn each(body: &[u8], f: &mut dyn FnMut(Result<Cells<'_>, RowReason>)) {
+    each_text(strip_bom(body), JsonFormat::Document, &mut |text, _| {
+        f(text.and_then(row));
+        true
+    });
+}
+
 fn is_array(text: &str) -> bool {
     text.trim_start().starts_with('[')
 }

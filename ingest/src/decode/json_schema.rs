@@ -1,0 +1,249 @@
+//! JSON whose form a JSON Schema says: validated, then read as JSON is, with the types that the schema names.
+//!
+//! `integer` is a BIGINT, `number` a DOUBLE, a string of format `date-time` or `date` a TIMESTAMP. A property that the
+//! schema does not describe gets the type that its first value has, as without a schema. Nothing is fetched: what a
+//! schema refers to comes with it.
+
+use super::deep::{check_references, nesting, on_a_large_stack};
+use super::json::{Cells, MAX_DEPTH, each};
+use super::number::{parse_i64, parse_u64};
+use super::parse_time;
+use super::row::{Cell, RowReason};
+use super::text::bad;
+use crate::schema_registry::SchemaSource;
+use jsonschema::{PatternOptions, Retrieve, Uri, Validator};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::error::Error;
+use tsdb::types::DataType;
+
+/// Columns that one schema may describe.
+const MAX_COLUMNS: usize = 4_096;
+/// Steps back that a pattern may take, so that no message makes one run for ever.
+const MAX_BACKTRACKS: usize = 100_000;
+/// Letters of a validator's words that are kept: they may hold the whole message.
+pub(super) const MAX_WORDS: usize = 512;
+
+/// Objects and lists within one another in a message.
+pub(super) const MAX_NESTING: usize = 64;
+/// What relative references are made absolute by where the schema has no id.
+const BASE: &str = "tidemill:///";
+
+/// Decodes messages of one schema.
+#[derive(Debug)]
+pub struct JsonSchemaDecoder {
+    validator: Validator,
+    columns: Vec<(String, DataType)>,
+    types: HashMap<String, DataType>,
+}
+
+/// The schemas that another one brings with it.
+struct Brought(HashMap<String, Value>);
+
+impl Retrieve for Brought {
+    fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn Error + Send + Sync>> {
+        let name = uri.as_str();
+        let short = name.strip_prefix(BASE).unwrap_or(name);
+        // A relative reference is made absolute by the schema's own id, if it has one.
+        let behind = |other: &&String| {
+            let rest = name.strip_suffix(other.as_str());
+            rest.is_some_and(|rest| rest.ends_with('/'))
+        };
+        let found = self.0.get(name).or_else(|| self.0.get(short));
+        let found = found.or_else(|| self.0.get(self.0.keys().find(behind)?));
+        found
+            .cloned()
+            .ok_or_else(|| format!("{short} is not among the schema's references").into())
+    }
+}
+
+fn cut(words: String) -> String {
+    match words.char_indices().nth(MAX_WORDS) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words,
+    }
+}
+
+impl JsonSchemaDecoder {
+    /// For messages of this schema.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn new(source: &SchemaSource) -> Result<JsonSchemaDecoder, String> {
+        let parse = |text: &str| {
+            serde_json::from_str::<Value>(text).map_err(|e| format!("the schema is no JSON: {e}"))
+        };
+        let schema = parse(&source.text)?;
+        if !matches!(schema, Value::Object(_) | Value::Bool(_)) {
+            return Err("a JSON Schema is an object or a boolean".into());
+        }
+        let mut brought = HashMap::new();
+        for needed in &source.dependencies {
+            brought.insert(needed.name.clone(), parse(&needed.text)?);
+        }
+        check_references(&schema, &brought)?;
+        let named = schema.get("$id").or_else(|| schema.get("id"));
+        let named = named.is_some_and(Value::is_string);
+        let validator = on_a_large_stack(|| {
+            let patterns = PatternOptions::fancy_regex().backtrack_limit(MAX_BACKTRACKS);
+            let options = jsonschema::options()
+                .with_retriever(Brought(brought))
+                .with_pattern_options(patterns);
+            // A base would take the place of the schema's own.
+            let options = if named {
+                options
+            } else {
+                options.with_base_uri(BASE)
+            };
+            options.build(&schema).map_err(|e| cut(e.to_string()))
+        })?;
+        let mut columns = Vec::new();
+        describe(&schema, &schema, "", 0, &mut columns)?;
+        Ok(JsonSchemaDecoder {
+            validator,
+            types: columns.iter().cloned().collect(),
+            columns,
+        })
+    }
+
+    /// The columns that the schema describes.
+    #[must_use]
+    pub fn columns(&self) -> &[(String, DataType)] {
+        &self.columns
+    }
+
+    /// Calls `rows` with the cells of each object of a message, or why there are none.
+    pub fn decode(&self, message: &[u8], rows: &mut dyn FnMut(Result<Cells<'_>, RowReason>)) {
+        if let Err(reason) = self.check(message) {
+            rows(Err(reason));
+            return;
+        }
+        each(message, &mut |cells| {
+            rows(cells.map(|mut cells| {
+                for (name, cell) in &mut cells {
+                    if let Some(data_type) = self.types.get(name.as_ref()) {
+                        retype(cell, *data_type);
+                    }
+                }
+                cells
+            }));
+        });
+    }
+
+    fn check(&self, message: &[u8]) -> Result<(), RowReason> {
+        // The validator recurses with the value, and with the references that apply to each part of it.
+        let text = std::str::from_utf8(message).map_err(|_| RowReason::NotUtf8)?;
+        if nesting(text) > MAX_NESTING {
+            return Err(RowReason::TooDeep(MAX_NESTING));
+        }
+        let value: Value = serde_json::from_slice(message).map_err(|e| bad(e.to_string()))?;
+        self.validator.validate(&value).map_err(|e| {
+            let at = e.instance_path().to_string();
+            let at = if at.is_empty() { "the value" } else { &at };
+            bad(cut(format!("not of its schema: {at}: {e}")))
+        })
+    }
+}
+
+/// Gives a cell the type that its schema names, where its value has it.
+fn retype(cell: &mut Cell<'_>, data_type: DataType) {
+    let typed = match (data_type, &*cell) {
+        (_, Cell::Null) => Some(Cell::NullOf(data_type)),
+        (DataType::Int64, Cell::Number(text)) => {
+            let bytes = text.as_bytes();
+            let signed = parse_i64(bytes).map(Cell::Int);
+            // Other spellings of an integer (1.0, 1e3) are told by the column, if there is one.
+            signed
+                .or_else(|| parse_u64(bytes).map(Cell::UInt))
+                .or_else(|| {
+                    let exact = super::number::parse_decimal(bytes, 38, 0, true).ok()?;
+                    i64::try_from(exact).ok().map(Cell::Int)
+                })
+        }
+        (DataType::Timestamp, Cell::Str(text)) => parse_time(text.as_bytes()).map(Cell::Time),
+        _ => None,
+    };
+    if let Some(typed) = typed {
+        *cell = typed;
+    }
+}
+
+/// The columns of an object's properties, as far as the schema says what they are.
+fn describe(
+    root: &Value,
+    schema: &Value,
+    prefix: &str,
+    depth: usize,
+    out: &mut Vec<(String, DataType)>,
+) -> Result<(), String> {
+    let schema = resolve(root, schema);
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+        return Ok(());
+    };
+    if depth >= MAX_DEPTH {
+        return Ok(());
+    }
+    for (name, property) in properties {
+        let name = format!("{prefix}{name}");
+        let property = some(root, property);
+        let format = property.get("format").and_then(Value::as_str);
+        let data_type = match types(property).as_slice() {
+            ["integer"] => DataType::Int64,
+            ["number"] | ["integer", "number"] | ["number", "integer"] => DataType::Float64,
+            ["boolean"] => DataType::Bool,
+            ["string"] if matches!(format, Some("date-time" | "date")) => DataType::Timestamp,
+            ["string"] | ["array"] => DataType::Utf8,
+            _ => {
+                describe(root, property, &format!("{name}."), depth + 1, out)?;
+                continue;
+            }
+        };
+        if out.len() == MAX_COLUMNS {
+            return Err(format!("the schema has more than {MAX_COLUMNS} columns"));
+        }
+        out.push((name, data_type));
+    }
+    Ok(())
+}
+
+/// The types that a schema names, but null.
+fn types(schema: &Value) -> Vec<&str> {
+    let names = match schema.get("type") {
+        Some(Value::String(one)) => vec![one.as_str()],
+        Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    names.into_iter().filter(|n| *n != "null").collect()
+}
+
+/// Of `oneOf` and `anyOf` with null the other one.
+fn some<'s>(root: &'s Value, schema: &'s Value) -> &'s Value {
+    let schema = resolve(root, schema);
+    for key in ["oneOf", "anyOf"] {
+        if let Some(Value::Array(all)) = schema.get(key) {
+            let is_null = |s: &&Value| s.get("type").and_then(Value::as_str) == Some("null");
+            let others: Vec<&Value> = all.iter().filter(|s| !is_null(s)).collect();
+            if let ([one], true) = (others.as_slice(), others.len() < all.len()) {
+                return resolve(root, one);
+            }
+        }
+    }
+    schema
+}
+
+/// What a schema within the same document refers to, if it does.
+fn resolve<'s>(root: &'s Value, schema: &'s Value) -> &'s Value {
+    let mut schema = schema;
+    // A reference to itself ends somewhere.
+    for _ in 0..MAX_DEPTH {
+        let pointer = schema.get("$ref").and_then(Value::as_str);
+        let Some(pointer) = pointer.and_then(|p| p.strip_prefix('#')) else {
+            return schema;
+        };
+        match root.pointer(pointer) {
+            Some(found) => schema = found,
+            None => return schema,
+        }
+    }
+    schema
+}
