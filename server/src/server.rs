@@ -1,13 +1,14 @@
 //! Starting, serving, ending.
 
 use crate::config::{Config, ConfigError};
-use crate::letters::Letters;
 use crate::http::{self, App, Gate};
+use crate::letters::Letters;
 use crate::metrics::Metrics;
 use crate::open_files;
 use crate::sink::{Sinks, SinksConfig};
 use crate::sources::{self, Board};
 use crate::ws::dashboard;
+use ingest::schema_registry::builtin::Registry;
 use query::view::ViewRuntime;
 use query::{QueryConfig, QueryEngine};
 use std::net::SocketAddr;
@@ -152,7 +153,8 @@ async fn open(gate: Arc<Gate>, stop: watch::Receiver<bool>) -> Result<(), Server
             },
         )?;
         let views = ViewRuntime::open(&query)?;
-        let sources = sources::sources(query.engine(), &config)?;
+        let registry = Arc::new(Registry::open(query.engine().clone()));
+        let sources = sources::sources(query.engine(), &config, registry.clone())?;
         query.set_sources(Arc::new(Board(sources.clone())));
         let sinks = Sinks::open(
             &query,
@@ -169,12 +171,20 @@ async fn open(gate: Arc<Gate>, stop: watch::Receiver<bool>) -> Result<(), Server
             },
         )?;
         query.set_letters(Arc::new(Letters::new(query.engine().clone())));
-        Ok::<_, ServerError>((query, views, sources, sinks))
+        Ok::<_, ServerError>((query, views, sources, sinks, registry))
     });
-    let (query, views, sources, sinks) = opened
+    let (query, views, sources, sinks, registry) = opened
         .await
         .map_err(|_| ServerError::Internal("opening the database has panicked"))??;
-    let app = Arc::new(App::new(query, views, sources, sinks, &gate, stop.clone()));
+    let app = Arc::new(App::new(
+        query,
+        views,
+        sources,
+        sinks,
+        registry,
+        &gate,
+        stop.clone(),
+    ));
     tokio::spawn(dashboard::run(app.clone()));
     let changed = app.catalog_changed.subscribe();
     tokio::spawn(sources::follow(app.sources.clone(), changed, stop));

@@ -1,21 +1,42 @@
 //! Sources, wired to the catalog and to queries.
 
 use crate::config::Config;
-use ingest::source::{SourceStatus, Sources, SourcesConfig};
+use ingest::schema_registry::builtin::Registry;
+use ingest::schema_registry::{Registries, kind_of, value_format};
+use ingest::source::{Format, SourceStatus, Sources, SourcesConfig};
 use query::{SourceBoard, SourceInfo, SourcePartition};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// Makes ready what `config` says of sources; they run once [`follow`] does.
-pub(crate) fn sources(engine: &tsdb::Engine, config: &Config) -> Result<Arc<Sources>, tsdb::Error> {
+pub(crate) fn sources(
+    engine: &tsdb::Engine,
+    config: &Config,
+    registry: Arc<Registry>,
+) -> Result<Arc<Sources>, tsdb::Error> {
+    let registries = Registries {
+        runtime: Handle::current(),
+        builtin: Some(registry),
+    };
     let settings = config.kafka.settings.iter();
     let config = SourcesConfig {
         kafka_brokers: config.kafka.brokers.clone(),
         kafka_settings: settings.map(|(n, v)| (n.clone(), v.clone())).collect(),
-        formats: Box::new(|_| Ok(None)),
+        formats: Box::new(move |stream| format(stream, &registries)),
     };
     Sources::new(engine.clone(), config).map(Arc::new)
+}
+
+/// The format of a stream whose messages have a schema; `None` for the others.
+fn format(stream: &tsdb::Stream, registries: &Registries) -> Result<Option<Format>, String> {
+    let options = &stream.options.extra;
+    let name = options.iter().rev().find(|(n, _)| n == "value_format");
+    if name.is_none_or(|(_, name)| kind_of(name).is_none()) {
+        return Ok(None);
+    }
+    value_format(options, registries).map(|format| Some(Format::Custom(format)))
 }
 
 /// Starts and ends sources as the catalog changes, until the server ends.

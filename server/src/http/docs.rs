@@ -97,6 +97,7 @@ fn operation(route: &Route) -> Value {
         Errors::Own => "Error",
         Errors::InfluxV1 => "InfluxV1Error",
         Errors::InfluxV2 => "InfluxV2Error",
+        Errors::Registry => "RegistryError",
     };
     for status in route.errors {
         let schema = if route.path == "/ready" {

@@ -13,6 +13,7 @@ mod ingest;
 mod live;
 mod meta;
 mod params;
+mod registry;
 mod reply;
 mod routes;
 mod sources;
@@ -31,6 +32,7 @@ use crate::metrics::{Metrics, Route};
 use crate::sink::Sinks;
 use crate::ws::{CommitTimes, Dashboard, Topics};
 use ::ingest::decode::line_protocol::LineDecoder;
+use ::ingest::schema_registry::builtin::Registry;
 use ::ingest::source::Sources;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
@@ -61,6 +63,8 @@ pub(crate) struct App {
     pub(crate) sources: Arc<Sources>,
     pub(crate) sinks: Arc<Sinks>,
     pub(crate) lines: LineDecoder,
+    /// The built-in schema registry.
+    pub(crate) registry: Arc<Registry>,
     pub(crate) config: Arc<Config>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) dashboard: Dashboard,
@@ -81,6 +85,7 @@ impl App {
         views: Arc<ViewRuntime>,
         sources: Arc<Sources>,
         sinks: Arc<Sinks>,
+        registry: Arc<Registry>,
         gate: &Gate,
         stop: watch::Receiver<bool>,
     ) -> App {
@@ -101,6 +106,7 @@ impl App {
             live_queries: Arc::new(LiveQueries::new(limits.live_queries)),
             dashboard: Dashboard::new(u64::try_from(engine.clock().wall_ns()).unwrap_or(0)),
             catalog_changed: watch::channel(engine.catalog().version()).0,
+            registry,
             engine,
             query,
             views,

@@ -1,7 +1,7 @@
 //! Every route there is. The router and the description of the API are both made of this table.
 
 use super::reply::{self, ApiError};
-use super::{App, WS_PATH, admin, docs, influx, ingest, meta, sources, sql, ui};
+use super::{App, WS_PATH, admin, docs, influx, ingest, meta, registry, sources, sql, ui};
 use crate::ws;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -22,6 +22,8 @@ pub(crate) enum Errors {
     InfluxV1,
     /// `{"code":..,"message":..}`, as InfluxDB 2 does.
     InfluxV2,
+    /// `{"error_code":..,"message":..}`, as Confluent's schema registry does.
+    Registry,
 }
 
 /// A route and what there is to know of it.
@@ -94,7 +96,22 @@ const QUERY_ERRORS: &[u16] = &[400, 404, 405, 406, 408, 409, 422, 429, 500, 503]
 const WRITE_ERRORS: &[u16] = &[400, 404, 408, 413, 415, 500, 503];
 const JSON: &str = "application/json";
 
-pub(crate) const ROUTES: &[Route] = &[
+/// All routes, in the order of the description.
+pub(crate) const ROUTES: &[Route] = &{
+    let mut all = [GET; OWN.len() + registry::ROUTES.len()];
+    let mut i = 0;
+    while i < all.len() {
+        all[i] = if i < OWN.len() {
+            OWN[i]
+        } else {
+            registry::ROUTES[i - OWN.len()]
+        };
+        i += 1;
+    }
+    all
+};
+
+const OWN: &[Route] = &[
     Route {
         path: "/api/v1/sql",
         group: QUERIES,

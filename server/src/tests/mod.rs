@@ -3,6 +3,7 @@
 mod bounds;
 mod forms;
 mod letters;
+mod registry;
 mod routes;
 mod shutdown;
 mod sockets;

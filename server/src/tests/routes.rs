@@ -5,6 +5,10 @@ use crate::http::{ROUTES, schemas};
 use serde_json::Value;
 use std::sync::atomic::Ordering;
 
+/// A schema, and the GUID that it has.
+const SCHEMA: &str = r#"{"schema":"\"string\""}"#;
+const GUID: &str = "GUID-OF-STRING";
+
 /// A path and query, headers and a body with which a route does its work.
 fn example(method: &str, path: &str) -> (String, &'static str, &'static str) {
     let (query, headers, body) = match (method, path) {
@@ -21,9 +25,22 @@ fn example(method: &str, path: &str) -> (String, &'static str, &'static str) {
             "upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
             "",
         ),
+        ("post", path) if path.starts_with("/schema-registry/") => ("", "", SCHEMA),
+        ("put", path) if path.starts_with("/schema-registry/config") => {
+            ("", "", r#"{"compatibility":"FULL"}"#)
+        }
+        ("put", path) if path.starts_with("/schema-registry/mode") => {
+            ("", "", r#"{"mode":"READWRITE"}"#)
+        }
         _ => ("", "", ""),
     };
-    let path = path.replace("{stream}", "s").replace("{name}", "s");
+    let path = path
+        .replace("{stream}", "s")
+        .replace("{name}", "s")
+        .replace("{subject}", "s")
+        .replace("{version}", "1")
+        .replace("{id}", "1")
+        .replace("{guid}", GUID);
     (format!("{path}{query}"), headers, body)
 }
 
@@ -31,6 +48,10 @@ fn example(method: &str, path: &str) -> (String, &'static str, &'static str) {
 async fn every_listed_route_does_what_its_description_says() {
     let t = Tester::start(|_| ()).await;
     t.sql("CREATE STREAM s (time TIMESTAMP, v DOUBLE)").await;
+    for schema in [SCHEMA, r#"{"schema":"\"bytes\""}"#] {
+        let reply = t.post("/schema-registry/subjects/s/versions", schema).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
     let schemas = schemas();
     for route in ROUTES {
         let method = route.method.to_uppercase();
@@ -64,7 +85,7 @@ async fn every_listed_route_does_what_its_description_says() {
                 }
             }
         }
-        let refused = t.request("DELETE", &path, "", b"").await;
+        let refused = t.request("PATCH", &path, "", b"").await;
         assert_eq!(refused.status, 405, "{path}");
         assert!(
             refused.header("allow").is_some_and(|a| a.contains(&method)),
