@@ -9,6 +9,8 @@ mod client;
 mod core;
 mod reader;
 mod spec;
+#[cfg(test)]
+mod tests;
 mod topic_id;
 
 pub use spec::{KafkaSpec, Start, Topics};

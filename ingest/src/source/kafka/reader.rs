@@ -428,7 +428,7 @@ fn settle_old_debts(
 }
 
 /// Reads ranges that are claimed already, outside of the group.
-fn settle_debts(
+pub(super) fn settle_debts(
     spec: &KafkaSpec,
     member: &str,
     control: &Control,
