@@ -60,6 +60,16 @@ fn header(reader: &mut csv::Reader<&[u8]>) -> Result<Vec<String>, RowReason> {
     Ok(names)
 }
 
+/// The column names of a header line.
+pub(crate) fn header_line(line: &[u8], delimiter: u8) -> Result<Vec<String>, RowReason> {
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+    let mut reader = ReaderBuilder::new()
+        .has_headers(false)
+        .delimiter(delimiter)
+        .from_reader(line);
+    header(&mut reader)
+}
+
 /// Decodes a body. Bad rows are reported to `on_refused` and leave nothing behind; good ones are kept.
 ///
 /// # Errors

@@ -182,6 +182,28 @@ impl Intake {
         self
     }
 
+    /// The columns that a line of CSV names.
+    ///
+    /// # Errors
+    /// When it can't be; also where values are no CSV.
+    pub fn csv_header(&self, line: &[u8]) -> Result<Vec<String>, String> {
+        match &self.values {
+            Values::Csv { delimiter, .. } => {
+                csv::header_line(line, *delimiter).map_err(|e| e.to_string())
+            }
+            _ => Err("there are header lines in CSV only".into()),
+        }
+    }
+
+    /// Sets the columns of the messages that follow, where they are CSV.
+    pub fn set_csv_columns(&mut self, names: &[String]) {
+        if let Values::Csv { columns, .. } = &mut self.values
+            && (columns.len() != 1 || columns[0] != names)
+        {
+            *columns = vec![names.to_vec()];
+        }
+    }
+
     /// Decodes one message that is met at `now_ns`. A bad one becomes a dead letter with its position
     /// (`topic/partition@offset`).
     ///

@@ -1,6 +1,8 @@
 //! Where events come from besides HTTP: what each source hands over is a [`Record`], and an [`Intake`] makes rows of it.
 
 mod control;
+pub mod file;
+mod flow;
 mod format;
 mod include;
 mod intake;
@@ -8,13 +10,19 @@ mod intake;
 mod intake_tests;
 pub mod kafka;
 mod letters;
+pub mod mqtt;
+pub mod nats;
+#[cfg(test)]
+mod peers;
 mod pipe;
 #[cfg(test)]
 mod poison_tests;
 mod record;
 mod runtime;
+mod spec;
 mod status;
 
+pub use flow::Start;
 pub use format::Format;
 pub use include::{Include, IncludeError};
 pub use intake::{Intake, MAX_MESSAGE_BYTES, Taken};

@@ -8,7 +8,7 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tsdb::ledger::Advance;
+use tsdb::ledger::{Advance, Position};
 use tsdb::{Engine, Error, Lsn, Request, Stream};
 
 /// Rows of a batch at most.
@@ -178,6 +178,29 @@ impl Pipe {
             Some((_, end)) => *end = next.max(*end),
             None => s.sent = s.sent.max(next),
         }
+    }
+
+    /// The columns that a line of CSV names.
+    ///
+    /// # Errors
+    /// When it can't be; also where values are no CSV.
+    pub(super) fn csv_header(&self, line: &[u8]) -> Result<Vec<String>, String> {
+        self.intake.csv_header(line)
+    }
+
+    /// Sets the columns of the messages that follow; see [`Intake::set_csv_columns`].
+    pub(super) fn csv_columns(&mut self, names: &[String]) {
+        self.intake.set_csv_columns(names);
+    }
+
+    /// All partitions that the log has taken something of.
+    pub(super) fn positions(&self) -> Vec<(Arc<str>, Position)> {
+        self.engine.ledger().positions(self.stream.id)
+    }
+
+    /// The stream that is fed.
+    pub(super) fn stream(&self) -> &Arc<Stream> {
+        &self.stream
     }
 
     /// The clock is to be asked at the next message: time has passed.

@@ -1,12 +1,13 @@
 //! The sources that the catalog declares, running: one thread each.
 
 use super::control::{Control, Ended, Wish};
-use super::kafka::{self, KafkaSpec};
 use super::pipe::Pipe;
+use super::spec::{self, Spec};
 use super::status::{SourceState, SourceStatus};
 use super::{Format, Include, Intake};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -23,8 +24,28 @@ pub struct SourcesConfig {
     pub kafka_brokers: Option<String>,
     /// Settings of librdkafka for all streams.
     pub kafka_settings: Vec<(String, String)>,
+    /// The servers of NATS where a stream names none.
+    pub nats_url: Option<String>,
+    /// The MQTT broker where a stream names none.
+    pub mqtt_url: Option<String>,
+    /// The directories below which the server's own files may be read; none are to be read without any.
+    pub file_roots: Vec<PathBuf>,
     /// Formats besides those of [`Format::parse`].
     pub formats: Box<FormatMaker>,
+}
+
+impl Default for SourcesConfig {
+    /// No servers, no directories, no formats of its own.
+    fn default() -> Self {
+        SourcesConfig {
+            kafka_brokers: None,
+            kafka_settings: Vec::new(),
+            nats_url: None,
+            mqtt_url: None,
+            file_roots: Vec::new(),
+            formats: Box::new(|_| Ok(None)),
+        }
+    }
 }
 
 /// The object that names a database among others that share a group.
@@ -94,18 +115,10 @@ impl Sources {
     }
 
     fn start(&self, stream: &Arc<Stream>) -> Option<Running> {
-        let of_stream = KafkaSpec::of(
-            stream,
-            self.config.kafka_brokers.as_deref(),
-            &self.config.kafka_settings,
-        );
-        let spec = match of_stream {
-            Ok(None) => return None,
-            Ok(Some(spec)) => Ok(spec),
-            Err(why) => Err(why),
-        };
-        let endpoint = spec.as_ref().map(KafkaSpec::endpoint).unwrap_or_default();
-        let status = SourceStatus::new(&stream.db, &stream.name, "kafka", endpoint);
+        let kind = spec::kind(stream)?;
+        let spec = Spec::of(stream, &self.config).transpose()?;
+        let endpoint = spec.as_ref().map(Spec::endpoint).unwrap_or_default();
+        let status = SourceStatus::new(&stream.db, &stream.name, kind, endpoint);
         let mut running = Running {
             stream: stream.clone(),
             status: Arc::new(status),
@@ -251,7 +264,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(&self, spec: &KafkaSpec) {
+    fn run(&self, spec: &Spec) {
         let mut backoff = BACKOFF.0;
         loop {
             let make_pipe = || {
@@ -260,7 +273,7 @@ impl Worker {
                 Ok(Pipe::new(engine, stream, intake, self.status.clone()))
             };
             let before = self.status.messages.load(Ordering::Relaxed);
-            match kafka::run(spec, &self.member, &self.control, &make_pipe) {
+            match spec.run(&self.member, &self.control, &make_pipe) {
                 Ok(()) => return,
                 Err(Ended::Failed(why)) => {
                     self.status.set(SourceState::Failed, Some(why));
@@ -294,7 +307,8 @@ impl Worker {
         let format = match (self.config.formats)(&self.stream)? {
             Some(format) => format,
             None => {
-                let name = option("value_format").unwrap_or("json");
+                let of_file = option("file_format").filter(|_| self.status.kind == "file");
+                let name = option("value_format").or(of_file).unwrap_or("json");
                 Format::parse(name).ok_or_else(|| {
                     format!(
                         "value_format '{name}' is not known; use json, csv, avro, protobuf, json_schema, line_protocol, \
@@ -319,7 +333,7 @@ impl Worker {
             self.stream.clone(),
             format,
             include,
-            "kafka",
+            self.status.kind,
         ))
     }
 }
