@@ -65,6 +65,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Kafka, where a stream does not say otherwise.
     pub kafka: Kafka,
+    /// Other sources, where a stream does not say otherwise.
+    pub sources: OtherSources,
     /// Bounds.
     pub limits: Limits,
 }
@@ -77,6 +79,18 @@ pub struct Kafka {
     pub brokers: Option<String>,
     /// Settings of librdkafka by their names, such as `security.protocol`.
     pub settings: std::collections::BTreeMap<String, String>,
+}
+
+/// Where sources besides Kafka are, and which files may be read.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OtherSources {
+    /// The NATS server of streams that name none: `nats://host:4222`.
+    pub nats_url: Option<String>,
+    /// The MQTT broker of streams that name none: `mqtt://host:1883`.
+    pub mqtt_url: Option<String>,
+    /// Folders below which streams may read this machine's files; none unless given.
+    pub file_roots: Vec<PathBuf>,
 }
 
 /// Bounds that keep one client from taking what all need.
@@ -142,6 +156,7 @@ impl Default for Config {
             log: "info".into(),
             log_format: LogFormat::Text,
             kafka: Kafka::default(),
+            sources: OtherSources::default(),
             limits: Limits::default(),
         }
     }

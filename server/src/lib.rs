@@ -13,6 +13,6 @@ mod sources;
 mod tests;
 mod ws;
 
-pub use config::{Config, ConfigError, Io, Kafka, Limits, LogFormat};
+pub use config::{Config, ConfigError, Io, Kafka, Limits, LogFormat, OtherSources};
 pub use metrics::{Host, HostSample};
 pub use server::{Server, ServerError};

@@ -25,6 +25,9 @@ pub(crate) fn sources(
         kafka_brokers: config.kafka.brokers.clone(),
         kafka_settings: settings.map(|(n, v)| (n.clone(), v.clone())).collect(),
         formats: Box::new(move |stream| format(stream, &registries)),
+        nats_url: config.sources.nats_url.clone(),
+        mqtt_url: config.sources.mqtt_url.clone(),
+        file_roots: config.sources.file_roots.clone(),
     };
     Sources::new(engine.clone(), config).map(Arc::new)
 }

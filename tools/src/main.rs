@@ -24,7 +24,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Serve a data directory over HTTP and WebSocket.
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Start a server with something going on: real flights, this host's metrics, purchases with a few fraudsters
     Demo(demo::DemoArgs),
     /// Ask a server in SQL, at a prompt or by script.

@@ -49,6 +49,21 @@ pub struct ServeArgs {
     /// Kafka's brokers, `host:port` separated by commas, for streams that name none [file: kafka.brokers]
     #[arg(long, env = "TIDEMILL_KAFKA_BROKERS", value_name = "BROKERS")]
     kafka_brokers: Option<String>,
+    /// The NATS server of streams that name none [file: sources.nats_url]
+    #[arg(long, env = "TIDEMILL_NATS_URL", value_name = "URL")]
+    nats_url: Option<String>,
+    /// The MQTT broker of streams that name none [file: sources.mqtt_url]
+    #[arg(long, env = "TIDEMILL_MQTT_URL", value_name = "URL")]
+    mqtt_url: Option<String>,
+    /// A folder below which streams may read this machine's files; may be repeated, and adds to the file's
+    /// [file: sources.file_roots = [..]]
+    #[arg(
+        long = "file-root",
+        env = "TIDEMILL_FILE_ROOTS",
+        value_name = "DIR",
+        value_delimiter = ','
+    )]
+    file_roots: Vec<PathBuf>,
     #[command(flatten)]
     limits: LimitArgs,
     /// How the log of the server itself is written, to stderr [file: log_format] [default: text]
@@ -145,6 +160,13 @@ impl ServeArgs {
         if self.kafka_brokers.is_some() {
             c.kafka.brokers.clone_from(&self.kafka_brokers);
         }
+        if self.nats_url.is_some() {
+            c.sources.nats_url.clone_from(&self.nats_url);
+        }
+        if self.mqtt_url.is_some() {
+            c.sources.mqtt_url.clone_from(&self.mqtt_url);
+        }
+        c.sources.file_roots.extend(self.file_roots.iter().cloned());
         c.allow_remote |= self.allow_remote;
         c.auto_create_databases &= !self.no_auto_create;
         c.hosts.extend(self.hosts.iter().cloned());

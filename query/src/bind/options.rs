@@ -16,12 +16,14 @@ enum Takes {
     Text,
     /// One of these words, kept in small letters.
     OneOf(&'static [&'static str]),
-    /// Some of these words, with commas between; kept in small letters.
-    SomeOf(&'static [&'static str]),
+    /// Parts of messages, each with a column's name if need be: `key as user_id, header:trace`.
+    Parts,
     /// Names with commas between.
     Names,
     /// The name of a topic of Kafka.
     Topic,
+    /// Names of topics with commas between.
+    Topics,
     /// A regular expression.
     Pattern,
     /// `earliest`, `latest`, or a time, which is kept as nanoseconds since 1970.
@@ -32,25 +34,35 @@ enum Takes {
     Flag,
 }
 
-const FORMATS: Takes = Takes::OneOf(&["json", "csv", "avro", "protobuf", "line_protocol"]);
+const FORMATS: Takes = Takes::OneOf(&[
+    "json",
+    "csv",
+    "tsv",
+    "avro",
+    "protobuf",
+    "json_schema",
+    "line_protocol",
+    "text",
+    "raw",
+]);
+
+/// What of a message can be a column besides its value.
+const PARTS: &[&str] = &[
+    "key",
+    "timestamp",
+    "partition",
+    "offset",
+    "topic",
+    "headers",
+];
 
 const OPTIONS: &[(&str, Takes)] = &[
-    ("kafka_topic", Takes::Topic),
+    ("kafka_topic", Takes::Topics),
     ("kafka_topic_pattern", Takes::Pattern),
     ("kafka_brokers", Takes::Text),
     ("kafka_group", Takes::Text),
     ("kafka_start", Takes::Start),
-    (
-        "include",
-        Takes::SomeOf(&[
-            "key",
-            "timestamp",
-            "partition",
-            "offset",
-            "topic",
-            "headers",
-        ]),
-    ),
+    ("include", Takes::Parts),
     ("value_format", FORMATS),
     (
         "key_format",
@@ -64,10 +76,13 @@ const OPTIONS: &[(&str, Takes)] = &[
     ("nats_subject", Takes::Text),
     ("nats_stream", Takes::Text),
     ("nats_url", Takes::Text),
+    ("nats_start", Takes::Start),
     ("mqtt_topic", Takes::Text),
     ("mqtt_url", Takes::Text),
     ("file_path", Takes::Text),
     ("file_format", FORMATS),
+    ("file_truncation", Takes::OneOf(&["stop", "restart"])),
+    ("csv_header", Takes::Flag),
     (
         "priority",
         Takes::OneOf(&["critical", "high", "normal", "low"]),
@@ -128,15 +143,22 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     OPTIONS.iter().map(|(name, _)| *name)
 }
 
+/// Whether an option of that name is a setting of a client's own.
+fn is_setting(name: &str) -> bool {
+    ["kafka.", "nats.", "mqtt."]
+        .iter()
+        .any(|client| name.starts_with(client))
+}
+
 /// Whether an option of that name says where rows come from.
 pub fn is_source(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    name != "priority" && (name.starts_with("kafka.") || names().any(|n| n == name))
+    name != "priority" && (is_setting(&name) || names().any(|n| n == name))
 }
 
 /// The text that is kept of an option called `name` (in small letters); `None` when there is no such option.
 pub fn source_option(option: &SqlOption, name: &str) -> Option<BindResult<String>> {
-    if name.starts_with("kafka.") {
+    if is_setting(name) {
         return Some(Ok(plain(&option.value)));
     }
     let (_, takes) = OPTIONS.iter().find(|(known, _)| *known == name)?;
@@ -193,26 +215,43 @@ fn value(option: &SqlOption, takes: Takes) -> BindResult<String> {
         Takes::OneOf(words) => {
             word(text, words).ok_or_else(|| wrong(&either(words)).hint(near(text, words)))
         }
-        Takes::SomeOf(words) => {
+        Takes::Parts => {
             let parts = list(text).map(|part| {
-                word(part, words).ok_or_else(|| {
-                    let what = format!("some of {}, with commas between", either(words));
-                    wrong(&what).hint(near(part, words))
+                let (first, rest) = part.split_at(part.find(char::is_whitespace).unwrap_or(part.len()));
+                let header = first.split_once(':').is_some_and(|(kind, name)| {
+                    kind.eq_ignore_ascii_case("header") && !name.is_empty()
+                });
+                if header {
+                    return Ok(part.to_owned());
+                }
+                word(first, PARTS).map(|word| word + rest).ok_or_else(|| {
+                    let what = format!(
+                        "some of {} or header:NAME, with commas between, each with `as column` if need be",
+                        either(PARTS)
+                    );
+                    wrong(&what).hint(near(first, PARTS))
                 })
             });
             Ok(parts.collect::<BindResult<Vec<_>>>()?.join(","))
         }
         Takes::Names => Ok(list(text).collect::<Vec<_>>().join(",")),
-        Takes::Topic => {
+        Takes::Topic | Takes::Topics => {
             const LONGEST: usize = 249;
             let legal = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
-            if text.len() > LONGEST || !text.bytes().all(legal) || matches!(text, "." | "..") {
+            let is_name = |name: &str| {
+                name.len() <= LONGEST && name.bytes().all(legal) && !matches!(name, "." | "..")
+            };
+            let names: Vec<&str> = match takes {
+                Takes::Topics => list(text).collect(),
+                _ => vec![text],
+            };
+            if names.is_empty() || !names.iter().all(|name| is_name(name)) {
                 return Err(
                     wrong("the name of a topic: letters, digits, `.`, `_` and `-`")
                         .hint(Some("kafka_topic_pattern takes a pattern".to_owned())),
                 );
             }
-            Ok(text.to_owned())
+            Ok(names.join(","))
         }
         Takes::Pattern => {
             let probe = StringArray::from(vec![""]);

@@ -26,6 +26,9 @@ pub(super) struct Encoder {
     keyed: bool,
 }
 
+/// Told of each record: its key, if it has one, and its value.
+pub(super) type OnRecord<'f, E> = dyn FnMut(Option<&[u8]>, &[u8]) -> Result<(), E> + 'f;
+
 impl Encoder {
     /// For rows of these columns; `keys` name key columns, whatever the case, and `keyed` says whether there is a key even
     /// when they name none.
@@ -75,11 +78,7 @@ impl Encoder {
     ///
     /// # Errors
     /// That failure.
-    pub fn rows<E>(
-        &self,
-        batch: &RecordBatch,
-        each: &mut dyn FnMut(Option<&[u8]>, &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn rows<E>(&self, batch: &RecordBatch, each: &mut OnRecord<'_, E>) -> Result<(), E> {
         let cells: Vec<Cells<'_>> = batch.columns().iter().map(|c| Cells::of(c, None)).collect();
         let all: Vec<usize> = (0..cells.len()).collect();
         let (mut key, mut value) = (Vec::new(), Vec::new());

@@ -38,7 +38,7 @@ impl Topic {
         self.seed ^= self.seed << 13;
         self.seed ^= self.seed >> 7;
         self.seed ^= self.seed << 17;
-        self.fails > 0 && self.seed % self.fails == 0
+        self.fails > 0 && self.seed.is_multiple_of(self.fails)
     }
 }
 
