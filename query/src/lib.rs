@@ -15,7 +15,7 @@ pub mod types;
 pub mod view;
 
 pub use engine::{
-    Letter, LetterDecoder, NewSink, Output, QueryConfig, QueryEngine, RowStream, Session,
+    Keyed, Letter, LetterDecoder, NewSink, Output, QueryConfig, QueryEngine, RowStream, Session,
     SinkBoard, SinkFrom, SinkInfo, SourceBoard, SourceInfo, SourcePartition, ViewInfo, Views,
 };
 pub use error::QueryError;

@@ -44,6 +44,19 @@ pub struct Session {
     pub time_limit: Option<Duration>,
     /// Most bytes one statement may hold; the engine's limit when absent or more.
     pub memory_limit: Option<usize>,
+    /// The key of the request, if it bears one: an INSERT commits its reply under it.
+    pub keyed: Option<Keyed>,
+}
+
+/// A request that must not take effect twice.
+#[derive(Clone, Copy, Debug)]
+pub struct Keyed {
+    /// A hash of its key and of what that is scoped by.
+    pub key: u128,
+    /// A hash of the request.
+    pub request: u128,
+    /// Writes the reply that is kept, of its message and notices.
+    pub reply: fn(&str, &[String]) -> Vec<u8>,
 }
 
 impl Default for Session {
@@ -53,6 +66,7 @@ impl Default for Session {
             tenant: 0,
             time_limit: None,
             memory_limit: None,
+            keyed: None,
         }
     }
 }

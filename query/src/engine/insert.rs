@@ -82,8 +82,20 @@ impl QueryEngine {
         }
         let count = builder.rows();
         let rows = Rows::from_builder(builder).into_iter().collect();
+        let done = if insert.upsert {
+            "upserted"
+        } else {
+            "inserted"
+        };
+        let message = format!("{count} rows {done}");
+        let keyed = session.keyed.map(|keyed| tsdb::ledger::KeyedReply {
+            key: keyed.key,
+            request: keyed.request,
+            reply: (keyed.reply)(&message, &notices).into(),
+        });
         let request = Request {
             rows,
+            keyed,
             ..Request::default()
         };
         let lsn = self
@@ -91,12 +103,7 @@ impl QueryEngine {
             .commit_async(request)
             .await
             .map_err(engine_error)?;
-        let done = if insert.upsert {
-            "upserted"
-        } else {
-            "inserted"
-        };
-        Ok(self.done(format!("{count} rows {done}"), lsn, notices))
+        Ok(self.done(message, lsn, notices))
     }
 }
 

@@ -18,7 +18,7 @@ mod tables;
 mod views;
 
 pub use board::{SourceBoard, SourceInfo, SourcePartition};
-pub use config::{QueryConfig, Session};
+pub use config::{Keyed, QueryConfig, Session};
 pub use output::{Output, RowStream};
 pub use replay::{Letter, LetterDecoder};
 pub use sinks::{NewSink, SinkBoard, SinkFrom, SinkInfo};

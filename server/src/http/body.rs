@@ -50,7 +50,7 @@ impl Budget {
 }
 
 /// What one body has taken of the budget; it is given back with it.
-struct Hold {
+pub(crate) struct Hold {
     budget: Arc<Budget>,
     bytes: usize,
 }
@@ -60,6 +60,19 @@ impl Hold {
         Hold {
             budget: budget.clone(),
             bytes: 0,
+        }
+    }
+
+    /// Takes so many bytes, few as they may be.
+    ///
+    /// # Errors
+    /// 503 when there is no room.
+    pub(crate) fn of(budget: &Arc<Budget>, bytes: usize) -> Result<Hold, Rejection> {
+        let mut hold = Hold::new(budget);
+        if hold.grow(bytes) {
+            Ok(hold)
+        } else {
+            Err(admission::no_room())
         }
     }
 
@@ -96,7 +109,10 @@ impl Deref for Body {
     }
 }
 
-/// The whole body, decompressed.
+/// Blocks of snappy up to this length are unpacked where they are: it takes less time than to change threads.
+const AT_ONCE: usize = 64 << 10;
+
+/// The whole body, decompressed as its header says.
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: Incoming,
@@ -106,6 +122,15 @@ pub(crate) async fn read(
         None => Encoding::Identity,
         Some(value) => Encoding::from_header(Some(value.to_str().unwrap_or("?")))?,
     };
+    read_as(encoding, body, limits).await
+}
+
+/// The whole body, decompressed.
+pub(crate) async fn read_as(
+    encoding: Encoding,
+    body: Incoming,
+    limits: &BodyLimits,
+) -> Result<Body, Rejection> {
     let whole = sent(body, limits).await?;
     if encoding == Encoding::Identity {
         return Ok(whole);
@@ -115,6 +140,7 @@ pub(crate) async fn read(
         decoded: limits.decoded,
     };
     let mut hold = Hold::new(&limits.budget);
+    let at_once = encoding == Encoding::Snappy && whole.len() <= AT_ONCE;
     let unpack = move || {
         let unpacked =
             admission::decompress(&whole, encoding, &bounds, &mut |more| hold.grow(more))?;
@@ -123,6 +149,9 @@ pub(crate) async fn read(
             _hold: Some(hold),
         })
     };
+    if at_once {
+        return unpack();
+    }
     // A thread of its own: a large body takes long to unpack, and connections share few threads.
     match tokio::task::spawn_blocking(unpack).await {
         Ok(result) => result,

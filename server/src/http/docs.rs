@@ -98,6 +98,7 @@ fn operation(route: &Route) -> Value {
         Errors::InfluxV1 => "InfluxV1Error",
         Errors::InfluxV2 => "InfluxV2Error",
         Errors::Registry => "RegistryError",
+        Errors::Rpc => "RpcStatus",
     };
     for status in route.errors {
         let schema = if route.path == "/ready" {

@@ -2,7 +2,7 @@
 
 use super::params::Params;
 use super::reply::{self, ApiError, json, status};
-use super::{App, body};
+use super::{App, Begun, body, keys};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use ingest::admission::Rejection;
 use ingest::decode::Precision;
 use ingest::decode::line_protocol::{Decoded, LineContext, late_lines};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,6 +30,25 @@ struct Refusal {
     message: String,
     line: Option<usize>,
     retry_after: Option<u32>,
+}
+
+/// What a write was answered, as it is kept under its key.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// The first line that was refused, and why.
+    refused: Option<(usize, String)>,
+}
+
+impl Kept {
+    fn reply(self) -> Result<(), Refusal> {
+        match self.refused {
+            None => Ok(()),
+            Some((line, message)) => Err(Refusal {
+                line: Some(line),
+                ..Refusal::new(400, message)
+            }),
+        }
+    }
 }
 
 impl Refusal {
@@ -115,6 +135,7 @@ impl From<tsdb::Error> for Refusal {
             // A stream that was dropped between decoding and commit: the same bytes again will do.
             tsdb::Error::Overloaded { .. }
             | tsdb::Error::Closed
+            | tsdb::Error::KeyTaken
             | tsdb::Error::UnknownStream(_) => Refusal {
                 retry_after: Some(1),
                 ..Refusal::new(503, message)
@@ -127,13 +148,18 @@ impl From<tsdb::Error> for Refusal {
 /// `POST /write` and `POST /api/v2/write`. Not behind the router: it is the way that most rows come.
 pub(crate) async fn write(app: &App, request: hyper::Request<Incoming>, api: Api) -> Response {
     let started = Instant::now();
-    match accept(app, request, api, started).await {
+    let (reply, repeated) = match accept(app, request, api, started).await {
+        Ok((kept, repeated)) => (kept.reply(), repeated),
+        Err(refusal) => (Err(refusal), false),
+    };
+    let response = match reply {
         Ok(()) => {
             app.metrics.writes.record(started.elapsed());
             status(StatusCode::NO_CONTENT)
         }
         Err(refusal) => refusal.reply(api),
-    }
+    };
+    keys::marked(response, repeated)
 }
 
 async fn accept(
@@ -141,13 +167,17 @@ async fn accept(
     request: hyper::Request<Incoming>,
     api: Api,
     arrived: Instant,
-) -> Result<(), Refusal> {
+) -> Result<(Kept, bool), Refusal> {
     let (head, incoming) = request.into_parts();
     let params = Params::of(&head.uri);
     let db = database(params, &head.headers, api)?;
     let precision = precision(params.get("precision").as_deref())?;
     let body = body::read(&head.headers, incoming, &app.body_limits).await?;
     reply::database(app, &db)?;
+    let turn = match keys::begin(app, &head, &body).await? {
+        Begun::Repeat(kept) => return Ok((keys::read(&kept, |_, _| ())?, true)),
+        Begun::First(turn) => turn,
+    };
     let engine = &app.engine;
     super::ingest::admit(app).await?;
     let ctx = LineContext {
@@ -173,27 +203,32 @@ async fn accept(
         rows.extend(late_lines(&body, &too_old, &ctx));
     }
     drop(body);
-    if !rows.is_empty() {
-        let lsn = engine.commit_async(tsdb::Request::of(rows)).await?;
+    let refused = errors.first().map(|first| {
+        let message = format!(
+            "partial write: unable to parse '{}': {} dropped={rejected}",
+            first.text, first.reason
+        );
+        (first.line, message)
+    });
+    let mut kept = Kept { refused };
+    let keyed = turn
+        .as_ref()
+        .map(|turn| turn.keyed(&mut kept, |_| false))
+        .transpose()?;
+    if !rows.is_empty() || keyed.is_some() {
+        let mut request = tsdb::Request::of(rows);
+        request.keyed = keyed;
+        let lsn = engine.commit_async(request).await?;
+        drop(turn);
         metrics.events.acknowledged(lsn.0, arrived);
         metrics
             .rows_accepted
             .fetch_add(accepted as u64, Ordering::Relaxed);
     }
-    let Some(first) = errors.first() else {
-        return Ok(());
-    };
     metrics
         .rows_rejected
         .fetch_add(rejected as u64, Ordering::Relaxed);
-    let message = format!(
-        "partial write: unable to parse '{}': {} dropped={rejected}",
-        first.text, first.reason
-    );
-    Err(Refusal {
-        line: Some(first.line),
-        ..Refusal::new(400, message)
-    })
+    Ok((kept, false))
 }
 
 fn database<'a>(

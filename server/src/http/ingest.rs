@@ -2,16 +2,15 @@
 
 use super::params::{Params, name_behind};
 use super::reply::{self, ApiError, json_of};
-use super::{App, body};
+use super::{App, Begun, Turn, body, keys};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use http::{HeaderMap, header};
 use hyper::body::Incoming;
 use ingest::admission::{self, Pressure, Rejection};
 use ingest::dead_letter::{self, Letters, Origin};
 use ingest::decode::json::JsonFormat;
 use ingest::decode::{DecodedRows, Precision, RefusedRow, RowContext, csv, json};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -23,35 +22,37 @@ pub(crate) const PREFIX: &str = "/api/v1/ingest/";
 /// Refused rows that a reply tells of; the dead letters hold more.
 const MAX_TOLD: usize = 100;
 
-#[derive(Serialize)]
-struct Accepted {
-    accepted: usize,
-    rejected: usize,
-    errors: Vec<RowRefused>,
-    lsn: u64,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    notices: Vec<String>,
+/// What became of rows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Accepted {
+    pub(crate) accepted: usize,
+    pub(crate) rejected: usize,
+    pub(crate) errors: Vec<RowRefused>,
+    pub(crate) lsn: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notices: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct RowRefused {
-    row: usize,
-    reason: String,
+/// A row, or a line, from 1 on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RowRefused {
+    pub(crate) row: usize,
+    pub(crate) reason: String,
 }
 
 /// How a body holds its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     Json(JsonFormat),
     Csv,
 }
 
-pub(crate) async fn post(app: &App, request: hyper::Request<Incoming>) -> Response {
+pub(crate) async fn post(app: &Arc<App>, request: hyper::Request<Incoming>) -> Response {
     let started = Instant::now();
     match take(app, request, started).await {
-        Ok(accepted) => {
+        Ok((accepted, repeated)) => {
             app.metrics.writes.record(started.elapsed());
-            json_of(&accepted)
+            keys::marked(json_of(&accepted), repeated)
         }
         Err(error) => error.into_response(),
     }
@@ -71,10 +72,10 @@ pub(crate) async fn admit(app: &App) -> Result<(), Rejection> {
 }
 
 async fn take(
-    app: &App,
+    app: &Arc<App>,
     request: hyper::Request<Incoming>,
     arrived: Instant,
-) -> Result<Accepted, ApiError> {
+) -> Result<(Accepted, bool), ApiError> {
     let (head, incoming) = request.into_parts();
     let params = Params::of(&head.uri);
     let name = name_behind(&head.uri, PREFIX)
@@ -93,6 +94,15 @@ async fn take(
             .ok_or_else(|| missing(&name))?;
     }
     let body = body::read(&head.headers, incoming, &app.body_limits).await?;
+    let turn = match keys::begin(app, &head, &body).await? {
+        Begun::Repeat(kept) => {
+            return Ok((
+                keys::read(&kept, |a: &mut Accepted, lsn| a.lsn = lsn)?,
+                true,
+            ));
+        }
+        Begun::First(turn) => turn,
+    };
     admit(app).await?;
     let form = form(&head.headers, &body)?;
     let stream = stream(app, &db, &name, create, form, &body)?;
@@ -106,17 +116,23 @@ async fn take(
     let decode = || decode(app, &ctx, form, &body);
     let decoded = app.heavy.run(body.len(), decode).await?;
     drop(body);
-    commit(app, decoded, arrived).await
+    let stored = decoded.submit(app, turn, arrived)?;
+    Ok((stored.await?, false))
 }
 
 /// A body's rows, and what was refused of it.
-struct Taken {
-    good: DecodedRows,
-    told: Vec<RowRefused>,
-    letters: Result<Option<Rows>, tsdb::Error>,
+pub(crate) struct Taken {
+    pub(super) good: DecodedRows,
+    pub(super) told: Vec<RowRefused>,
+    pub(super) letters: Result<Option<Rows>, tsdb::Error>,
 }
 
-fn decode(app: &App, ctx: &RowContext, form: Form, body: &[u8]) -> Result<Taken, Rejection> {
+pub(super) fn decode(
+    app: &App,
+    ctx: &RowContext,
+    form: Form,
+    body: &[u8],
+) -> Result<Taken, Rejection> {
     let mut told = Vec::new();
     let mut letters = Letters::new(Origin {
         catalog: app.engine.catalog(),
@@ -148,40 +164,74 @@ fn decode(app: &App, ctx: &RowContext, form: Form, body: &[u8]) -> Result<Taken,
     })
 }
 
-async fn commit(app: &App, taken: Taken, arrived: Instant) -> Result<Accepted, ApiError> {
-    let DecodedRows {
-        mut rows,
-        accepted,
-        rejected,
-    } = taken.good;
-    let mut notices = Vec::new();
-    match taken.letters {
-        Ok(letters) => rows.extend(letters),
-        Err(error) => notices.push(format!(
-            "the refused rows are not kept: the stream \"{}\" does not take them ({error})",
-            dead_letter::STREAM
-        )),
+impl Taken {
+    /// Hands the rows to the log, at once. The future is ready when they are durable and visible.
+    ///
+    /// # Errors
+    /// When the reply can't be kept under the key.
+    pub(super) fn submit(
+        self,
+        app: &Arc<App>,
+        turn: Option<Turn>,
+        arrived: Instant,
+    ) -> Result<impl Future<Output = Result<Accepted, ApiError>> + Send + use<>, ApiError> {
+        let DecodedRows {
+            mut rows,
+            accepted,
+            rejected,
+        } = self.good;
+        let mut notices = Vec::new();
+        match self.letters {
+            Ok(letters) => rows.extend(letters),
+            Err(error) => notices.push(format!(
+                "the refused rows are not kept: the stream \"{}\" does not take them ({error})",
+                dead_letter::STREAM
+            )),
+        }
+        let mut answer = Accepted {
+            accepted,
+            rejected,
+            errors: self.told,
+            lsn: 0,
+            notices,
+        };
+        let keyed = turn
+            .as_ref()
+            .map(|turn| turn.keyed(&mut answer, |a| halve(&mut a.errors)))
+            .transpose()?;
+        let commit = (!rows.is_empty() || keyed.is_some()).then(|| {
+            let mut request = tsdb::Request::of(rows);
+            request.keyed = keyed;
+            app.engine.commit_async(request)
+        });
+        let app = app.clone();
+        Ok(async move {
+            answer.lsn = match commit {
+                None => app.engine.published().0,
+                Some(commit) => {
+                    let lsn = commit.await?.0;
+                    app.metrics.events.acknowledged(lsn, arrived);
+                    lsn
+                }
+            };
+            // Others of the same key find the reply in the ledger now.
+            drop(turn);
+            let counters = [
+                (&app.metrics.rows_accepted, accepted),
+                (&app.metrics.rows_rejected, rejected),
+            ];
+            for (counter, n) in counters {
+                counter.fetch_add(n as u64, Ordering::Relaxed);
+            }
+            Ok(answer)
+        })
     }
-    let lsn = if rows.is_empty() {
-        app.engine.published()
-    } else {
-        let lsn = app.engine.commit_async(tsdb::Request::of(rows)).await?;
-        app.metrics.events.acknowledged(lsn.0, arrived);
-        lsn
-    };
-    app.metrics
-        .rows_accepted
-        .fetch_add(accepted as u64, Ordering::Relaxed);
-    app.metrics
-        .rows_rejected
-        .fetch_add(rejected as u64, Ordering::Relaxed);
-    Ok(Accepted {
-        accepted,
-        rejected,
-        errors: taken.told,
-        lsn: lsn.0,
-        notices,
-    })
+}
+
+/// Leaves half of the errors out, to make a reply shorter; false when there is none.
+fn halve(errors: &mut Vec<RowRefused>) -> bool {
+    errors.truncate(errors.len() / 2);
+    !errors.is_empty()
 }
 
 fn missing(name: &str) -> ApiError {
@@ -189,13 +239,13 @@ fn missing(name: &str) -> ApiError {
         .hint("CREATE STREAM it, or add ?create=true to make it from the first row")
 }
 
-fn stream(
+pub(super) fn stream(
     app: &App,
     db: &str,
     name: &str,
     create: bool,
     form: Form,
-    body: &Bytes,
+    body: &[u8],
 ) -> Result<Arc<Stream>, ApiError> {
     let catalog = app.engine.catalog();
     if let Some(stream) = catalog.lookup(db, name)? {
@@ -215,7 +265,7 @@ fn stream(
     Ok(catalog.ensure_stream(db, name, define)?)
 }
 
-fn unit(name: &str) -> Result<Precision, ApiError> {
+pub(super) fn unit(name: &str) -> Result<Precision, ApiError> {
     Precision::of(name).ok_or_else(|| {
         ApiError::bad(format!(
             "precision \"{name}\" is not known; use ns, us, ms or s"

@@ -2,6 +2,7 @@
 
 mod accept;
 mod admin;
+mod batch;
 mod body;
 mod connection;
 mod docs;
@@ -10,17 +11,24 @@ mod heads;
 mod heavy;
 mod influx;
 mod ingest;
+mod keys;
 mod live;
 mod meta;
+mod otlp;
 mod params;
 mod registry;
+mod remote_write;
 mod reply;
 mod routes;
 mod sources;
 mod sql;
 mod ui;
 
+pub(crate) use batch::{Batch, BatchForm, prepare};
+pub(crate) use body::Hold;
 pub(crate) use connection::{Place, serve};
+pub(crate) use ingest::Accepted;
+pub(crate) use keys::{Begun, Turn};
 pub(crate) use live::{Attached, attach};
 pub(crate) use reply::ApiError;
 pub(crate) use sql::session;
@@ -32,6 +40,7 @@ use crate::metrics::{Metrics, Route};
 use crate::sink::Sinks;
 use crate::ws::{CommitTimes, Dashboard, Topics};
 use ::ingest::decode::line_protocol::LineDecoder;
+use ::ingest::decode::metric::MetricDecoder;
 use ::ingest::schema_registry::builtin::Registry;
 use ::ingest::source::Sources;
 use axum::Router;
@@ -42,6 +51,7 @@ use guard::Guard;
 use heavy::Heavy;
 use http::{Method, StatusCode};
 use hyper::body::Incoming;
+use keys::Keys;
 use live::LiveQueries;
 use query::QueryEngine;
 use query::view::ViewRuntime;
@@ -65,12 +75,14 @@ pub(crate) struct App {
     pub(crate) lines: LineDecoder,
     /// The built-in schema registry.
     pub(crate) registry: Arc<Registry>,
+    pub(crate) samples: MetricDecoder,
     pub(crate) config: Arc<Config>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) dashboard: Dashboard,
     pub(crate) topics: Topics,
     pub(crate) body_limits: BodyLimits,
     pub(crate) heavy: Heavy,
+    pub(crate) keys: Keys,
     pub(crate) live_queries: Arc<LiveQueries>,
     pub(crate) commit_times: Arc<CommitTimes>,
     /// The catalog's version; whoever waits for a view to come to be waits for it to change.
@@ -103,6 +115,7 @@ impl App {
                 budget: Arc::new(Budget::new(limits.bodies_bytes)),
             },
             heavy: Heavy::default(),
+            keys: Keys::default(),
             live_queries: Arc::new(LiveQueries::new(limits.live_queries)),
             dashboard: Dashboard::new(u64::try_from(engine.clock().wall_ns()).unwrap_or(0)),
             catalog_changed: watch::channel(engine.catalog().version()).0,
@@ -113,6 +126,7 @@ impl App {
             sources,
             sinks,
             lines: LineDecoder::new(),
+            samples: MetricDecoder::new(),
             config: gate.config.clone(),
             metrics: gate.metrics.clone(),
             topics: Topics::default(),
@@ -218,6 +232,12 @@ impl Gate {
             if path == "/api/v1/sql" {
                 return sql::post(app, request).await;
             }
+            if remote_write::PATHS.contains(&path) {
+                return remote_write::post(app, request).await;
+            }
+            if path == otlp::PATH {
+                return otlp::post(app, request).await;
+            }
             if path == "/query" {
                 return influx::query_form(app, request).await;
             }
@@ -256,6 +276,7 @@ fn starting(path: &str) -> Response {
 fn route_of(path: &str) -> Route {
     match path {
         "/write" | "/api/v2/write" => Route::LineProtocol,
+        _ if remote_write::PATHS.contains(&path) || path == otlp::PATH => Route::Samples,
         "/api/v1/sql" | "/api/v1/query" | "/query" => Route::Sql,
         _ if path.starts_with(ingest::PREFIX) => Route::Ingest,
         _ if path.starts_with("/api/v1/admin/") => Route::Admin,

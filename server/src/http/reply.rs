@@ -83,6 +83,14 @@ impl From<tsdb::Error> for ApiError {
                 retry_after: Some(1),
                 ..ApiError::new(503, "overloaded", message)
             },
+            E::KeyTaken => ApiError {
+                retry_after: Some(1),
+                ..ApiError::new(
+                    503,
+                    "busy",
+                    "the first request of this key is on its way; retry in a moment",
+                )
+            },
             E::Refused(_) => ApiError::new(422, "refused", message),
             E::TooLarge { .. } => ApiError::new(413, "rows_too_large", message),
             E::NoRoom(_) => ApiError {

@@ -1,7 +1,9 @@
 //! Every route there is. The router and the description of the API are both made of this table.
 
 use super::reply::{self, ApiError};
-use super::{App, WS_PATH, admin, docs, influx, ingest, meta, registry, sources, sql, ui};
+use super::{
+    App, WS_PATH, admin, docs, influx, ingest, meta, otlp, registry, remote_write, sources, sql, ui,
+};
 use crate::ws;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -24,6 +26,8 @@ pub(crate) enum Errors {
     InfluxV2,
     /// `{"error_code":..,"message":..}`, as Confluent's schema registry does.
     Registry,
+    /// `google.rpc.Status`, in the form of the request.
+    Rpc,
 }
 
 /// A route and what there is to know of it.
@@ -72,6 +76,7 @@ const POST: Route = Route {
 
 const QUERIES: &str = "Queries";
 const WRITES: &str = "Writes";
+const SAMPLES: &str = "Prometheus and OpenTelemetry";
 const INFLUX: &str = "InfluxDB and QuestDB clients";
 const CATALOG: &str = "Catalog";
 const LIVE: &str = "Live";
@@ -84,7 +89,14 @@ const EPOCH: Named = (
     "times as integers: `ns`, `us`, `ms` or `s`; else RFC 3339",
 );
 const ACCEPT: Named = ("Accept", "the form of the reply, `application/json` if any");
-const ENCODING: Named = ("Content-Encoding", "`gzip`, `zstd` or `deflate`");
+const ENCODING: Named = (
+    "Content-Encoding",
+    "`gzip`, `zstd`, `deflate` or `snappy` (a block)",
+);
+const KEY: Named = (
+    "Idempotency-Key",
+    "makes a repeat of the request known: it changes nothing and gets the first one's reply",
+);
 const ROWS: &[Named] = &[
     ("application/json", "Answer"),
     ("application/x-ndjson", ""),
@@ -93,7 +105,7 @@ const ROWS: &[Named] = &[
     ("text/event-stream", ""),
 ];
 const QUERY_ERRORS: &[u16] = &[400, 404, 405, 406, 408, 409, 422, 429, 500, 503];
-const WRITE_ERRORS: &[u16] = &[400, 404, 408, 413, 415, 500, 503];
+const WRITE_ERRORS: &[u16] = &[400, 404, 408, 413, 415, 422, 500, 503];
 const JSON: &str = "application/json";
 
 /// All routes, in the order of the description.
@@ -111,13 +123,32 @@ pub(crate) const ROUTES: &[Route] = &{
     all
 };
 
+/// Prometheus' remote write, which has several names.
+const REMOTE_WRITE: Route = Route {
+    group: SAMPLES,
+    does: "Prometheus' remote write 1.0 and 2.0. A metric is a stream; good series are kept also when others are \
+           refused with 400.",
+    parameters: &[DB],
+    headers: &[
+        ENCODING,
+        (
+            "Content-Type",
+            "with `proto=io.prometheus.write.v2.Request` for version 2",
+        ),
+    ],
+    takes: &["application/x-protobuf"],
+    status: 204,
+    errors: WRITE_ERRORS,
+    ..POST
+};
+
 const OWN: &[Route] = &[
     Route {
         path: "/api/v1/sql",
         group: QUERIES,
         does: "Runs SQL statements in order, up to the first that fails; the reply is the last one's.",
         parameters: &[DB, EPOCH],
-        headers: &[ACCEPT, ENCODING],
+        headers: &[ACCEPT, ENCODING, KEY],
         takes: &["text/plain"],
         gives: ROWS,
         errors: &[400, 403, 404, 406, 408, 409, 413, 415, 422, 429, 500, 503],
@@ -148,7 +179,7 @@ const OWN: &[Route] = &[
     Route {
         path: WS_PATH,
         group: LIVE,
-        does: "WebSocket: subscribes to views, to the dashboard's metrics and to SQL with EMIT CHANGES.",
+        does: "WebSocket: subscribes to views, to the dashboard's metrics and to SQL with EMIT CHANGES; takes batches of rows.",
         status: 101,
         errors: &[400, 403, 426, 503],
         handler: || get(ws::upgrade),
@@ -169,10 +200,34 @@ const OWN: &[Route] = &[
                 "unit of integer times: `ns`, `us`, `ms` or `s`; by their size unless given",
             ),
         ],
-        headers: &[ENCODING],
+        headers: &[ENCODING, KEY],
         takes: &["application/x-ndjson", JSON, "text/csv"],
         gives: &[(JSON, "Accepted")],
         errors: &[400, 403, 404, 408, 409, 413, 415, 422, 500, 503],
+        ..POST
+    },
+    Route {
+        path: remote_write::PATHS[0],
+        ..REMOTE_WRITE
+    },
+    Route {
+        path: remote_write::PATHS[1],
+        ..REMOTE_WRITE
+    },
+    Route {
+        path: remote_write::PATHS[2],
+        ..REMOTE_WRITE
+    },
+    Route {
+        path: otlp::PATH,
+        group: SAMPLES,
+        does: "OTLP metrics. A metric is a stream; points that are refused go to the stream dead_letters.",
+        parameters: &[DB],
+        headers: &[ENCODING],
+        takes: &["application/x-protobuf", JSON],
+        gives: &[(JSON, "OtlpAccepted"), ("application/x-protobuf", "")],
+        errors: WRITE_ERRORS,
+        error_form: Errors::Rpc,
         ..POST
     },
     Route {
@@ -183,7 +238,7 @@ const OWN: &[Route] = &[
             ("db", "the database; required, but of QuestDB's clients"),
             ("precision", "`n`, `u`, `ms`, `s`, `m` or `h`"),
         ],
-        headers: &[ENCODING],
+        headers: &[ENCODING, KEY],
         takes: &["text/plain"],
         status: 204,
         errors: WRITE_ERRORS,
@@ -199,7 +254,7 @@ const OWN: &[Route] = &[
             ("org", "not looked at"),
             ("precision", "`ns`, `us`, `ms` or `s`"),
         ],
-        headers: &[ENCODING],
+        headers: &[ENCODING, KEY],
         takes: &["text/plain"],
         status: 204,
         errors: WRITE_ERRORS,

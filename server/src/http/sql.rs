@@ -3,7 +3,7 @@
 use super::accept::{Wanted, wanted};
 use super::params::Params;
 use super::reply::{ApiError, json};
-use super::{App, body, live};
+use super::{App, Begun, Turn, body, keys, live};
 use crate::encode::{Epoch, Form, Tail, Writer};
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use query::lang::ast::StatementKind;
 use query::{Output, QueryError, RowStream, Session};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,9 @@ pub(crate) async fn post(app: &Arc<App>, request: hyper::Request<Incoming>) -> R
         let bytes = body::read(&head.headers, incoming, &app.body_limits).await?;
         let text =
             std::str::from_utf8(&bytes).map_err(|_| ApiError::bad("the statement is not UTF-8"))?;
+        if keys::named(&head.headers)?.is_some() && changes_state(text)? {
+            return run_once(app, &head, text, asked).await;
+        }
         run(app, text, asked).await
     };
     answer.await.unwrap_or_else(IntoResponse::into_response)
@@ -88,6 +92,89 @@ pub(crate) async fn get(State(app): State<Arc<App>>, request: Request) -> Respon
         run(&app, &text, asked).await
     };
     answer.await.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// Whether a keyed request changes anything; if so it must be one statement.
+fn changes_state(text: &str) -> Result<bool, ApiError> {
+    let statements =
+        query::lang::parse_statements(text).map_err(|e| ApiError::from(QueryError::from(e)))?;
+    let changes = statements.iter().any(|s| !reads_only(&s.kind));
+    if changes && statements.len() > 1 {
+        let message = "a request with an idempotency key has one statement that changes something";
+        return Err(
+            ApiError::bad(message).hint("statements commit one by one: send each with a key")
+        );
+    }
+    Ok(changes)
+}
+
+/// What is kept of a statement's reply.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    message: String,
+    notices: Vec<String>,
+    #[serde(skip)]
+    lsn: u64,
+}
+
+impl Kept {
+    fn write(message: &str, notices: &[String]) -> Vec<u8> {
+        let kept = Kept {
+            message: message.into(),
+            notices: notices.to_vec(),
+            lsn: 0,
+        };
+        // A struct of strings can always be written.
+        serde_json::to_vec(&kept).unwrap_or_default()
+    }
+}
+
+/// Runs a statement that bears a key, or tells what it told before.
+async fn run_once(
+    app: &Arc<App>,
+    head: &http::request::Parts,
+    text: &str,
+    mut asked: Asked,
+) -> Result<Response, ApiError> {
+    let turn: Turn = match keys::begin(app, head, text.as_bytes()).await? {
+        Begun::First(Some(turn)) => turn,
+        // Invariant: the caller has seen the key.
+        Begun::First(None) => return run(app, text, asked).await,
+        Begun::Repeat(kept) => {
+            let kept = keys::read(&kept, |k: &mut Kept, lsn| k.lsn = lsn)?;
+            let reply = done(&asked, &kept.message, kept.lsn, &kept.notices)?;
+            return Ok(keys::marked(reply, true));
+        }
+    };
+    asked.session.keyed = Some(turn.asked().of_session(Kept::write));
+    let outputs = app.query.execute(&asked.session, text).await;
+    app.note_catalog();
+    let outputs = outputs.map_err(|(_, error)| ApiError::from(error))?;
+    let Some(Output::Done {
+        message,
+        mut lsn,
+        notices,
+    }) = outputs.into_iter().next_back()
+    else {
+        return Err(internal("a statement that changes something gave rows"));
+    };
+    if !turn.asked().is_kept(app) {
+        // An INSERT commits its reply with its rows; what else there is finds its own traces when it is run again, so
+        // the reply may follow.
+        let mut kept = Kept {
+            message: message.clone(),
+            notices: notices.clone(),
+            lsn,
+        };
+        let keyed = Some(turn.keyed(&mut kept, |k| k.notices.pop().is_some())?);
+        let request = tsdb::Request {
+            keyed,
+            ..tsdb::Request::default()
+        };
+        lsn = app.engine.commit_async(request).await?.0;
+    }
+    drop(turn);
+    done(&asked, &message, lsn, &notices)
 }
 
 fn reads_only(kind: &StatementKind) -> bool {

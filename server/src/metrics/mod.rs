@@ -21,6 +21,7 @@ use std::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     LineProtocol,
+    Samples,
     Ingest,
     Sql,
     Admin,
@@ -29,8 +30,9 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    pub(crate) const ALL: [Route; 6] = [
+    pub(crate) const ALL: [Route; 7] = [
         Route::LineProtocol,
+        Route::Samples,
         Route::Ingest,
         Route::Sql,
         Route::Admin,
@@ -41,6 +43,7 @@ impl Route {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Route::LineProtocol => "line_protocol",
+            Route::Samples => "samples",
             Route::Ingest => "ingest",
             Route::Sql => "sql",
             Route::Admin => "admin",

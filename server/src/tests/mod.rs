@@ -1,10 +1,13 @@
 //! The server as its clients see it, over sockets.
 
+mod batches;
 mod bounds;
 mod forms;
+mod keys;
 mod letters;
 mod registry;
 mod routes;
+mod samples;
 mod shutdown;
 mod sockets;
 mod tables;

@@ -18,6 +18,9 @@ fn example(method: &str, path: &str) -> (String, &'static str, &'static str) {
         ("post", "/api/v1/ingest/{stream}") => ("", "", r#"{"time":1,"v":2}"#),
         ("post", "/write") => ("?db=d", "", "m v=1"),
         ("post", "/api/v2/write") => ("?bucket=d", "", "m v=1"),
+        // An empty block of snappy.
+        ("post", path) if path.ends_with("/write") && path != "/write" => ("", "", "\0"),
+        ("post", "/v1/metrics") => ("", "content-type: application/json\r\n", "{}"),
         ("post", "/query") => ("", "", "q=SHOW+DATABASES"),
         ("get", "/query") => ("?q=SHOW%20DATABASES", "", ""),
         ("get", "/ws") => (

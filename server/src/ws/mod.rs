@@ -1,8 +1,10 @@
-//! `/ws`: topics and queries that go on, pushed as they change.
+//! `/ws`: topics and queries that go on, pushed as they change; and rows in, each batch acknowledged.
 
+mod credit;
 pub(crate) mod dashboard;
 mod follow;
 mod frames;
+mod ingest;
 mod lag;
 mod request;
 
@@ -19,6 +21,7 @@ use bytes::Bytes;
 use frames::Label;
 use futures::stream::SplitSink;
 use futures::{SinkExt, StreamExt};
+use ingest::{Batches, Taken};
 use request::{Action, Request};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,7 +33,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// Bytes of a message that a client sends.
 const MAX_MESSAGE: usize = 256 << 10;
-/// Messages that a client may send in a second, pings among them.
+/// Messages that a client may send in a second, pings among them; batches of rows are bounded by credit.
 const MAX_MESSAGES: u32 = 200;
 /// Time for a farewell when the server ends: for a place in the queue, and for all that waits there to be written.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -63,6 +66,7 @@ async fn serve(app: Arc<App>, socket: WebSocket) {
     let mut writer = tokio::spawn(write(app.clone(), sink, frames));
     let mut connection = Connection {
         app: app.clone(),
+        batches: Batches::new(app.clone(), queue.clone()),
         queue,
         subscriptions: HashMap::new(),
     };
@@ -90,16 +94,27 @@ async fn serve(app: Arc<App>, socket: WebSocket) {
             break Some("too many messages");
         }
         match message {
-            Some(Ok(Message::Text(text))) => connection.take(text.as_str()).await,
+            Some(Ok(Message::Text(text))) => match connection.take(text.as_str()).await {
+                After::Next => {}
+                After::Batch => messages -= 1,
+                After::End(reason) => break Some(reason),
+            },
             Some(Ok(Message::Binary(_))) => {
                 connection.refuse(&ApiError::bad("frames are text")).await
             }
             // The library has answered a ping by itself, and a pong has been heard.
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Err(error)) if is_too_long(&error) => {
+                break Some("a message may have at most 256 KiB");
+            }
             Some(Ok(Message::Close(_)) | Err(_)) | None => break None,
         }
     };
     connection.end();
+    // What was handed to the log is answered, if the client still reads.
+    if reason.is_some() {
+        let _ = tokio::time::timeout(FAREWELL, connection.batches.finish()).await;
+    }
     if let Some(reason) = reason {
         // A client that reads nothing gets no farewell either.
         let farewell = connection.queue.send(frames::closing_all(reason));
@@ -162,9 +177,29 @@ async fn write(
     .await;
 }
 
-/// One client's subscriptions.
+/// Whether the library has refused a message for its length.
+fn is_too_long(error: &axum::Error) -> bool {
+    use std::error::Error;
+    // The library's own error type is not among axum's: its words have to do.
+    error
+        .source()
+        .is_some_and(|e| e.to_string().contains("Space limit exceeded"))
+}
+
+/// What follows a message.
+enum After {
+    /// The next one.
+    Next,
+    /// The next one; this was a batch of rows.
+    Batch,
+    /// The connection ends.
+    End(&'static str),
+}
+
+/// One client's subscriptions and batches.
 struct Connection {
     app: Arc<App>,
+    batches: Batches,
     queue: mpsc::Sender<Utf8Bytes>,
     subscriptions: HashMap<Name, AbortHandle>,
 }
@@ -189,16 +224,23 @@ impl Name {
 }
 
 impl Connection {
-    async fn take(&mut self, text: &str) {
+    async fn take(&mut self, text: &str) -> After {
         let request: Request = match serde_json::from_str(text) {
             Ok(request) => request,
             Err(error) => {
                 let error = ApiError::bad(format!("the frame is not understood: {error}"))
                     .hint(r#"for instance {"action":"subscribe","topics":["dashboard:metrics"]}"#);
-                return self.refuse(&error).await;
+                self.refuse(&error).await;
+                return After::Next;
             }
         };
         match request.action {
+            Action::Ingest => {
+                return match self.batches.take(text).await {
+                    Taken::Answered => After::Batch,
+                    Taken::End(reason) => After::End(reason),
+                };
+            }
             Action::Ping => self.say("{\"type\":\"pong\"}".into()).await,
             Action::Subscribe => self.subscribe(request).await,
             Action::Unsubscribe => {
@@ -211,6 +253,7 @@ impl Connection {
                 });
             }
         }
+        After::Next
     }
 
     async fn subscribe(&mut self, request: Request) {

@@ -26,6 +26,8 @@ pub(crate) enum Action {
     Subscribe,
     Unsubscribe,
     Ping,
+    /// Rows; the frame is read once more for what they are.
+    Ingest,
 }
 
 /// What a client that comes back has seen.

@@ -1,0 +1,95 @@
+//! `POST /v1/metrics`: OTLP over HTTP, in protobuf and JSON.
+
+use super::reply::{self, ApiError};
+use super::{App, body, remote_write};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper::body::Incoming;
+use ingest::decode::metric::{Form, MetricContext, reply as replies};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// The route.
+pub(crate) const PATH: &str = "/v1/metrics";
+
+pub(crate) async fn post(app: &App, request: hyper::Request<Incoming>) -> Response {
+    let started = Instant::now();
+    let form = match form(request.headers()) {
+        Ok(form) => form,
+        Err(error) => return error.into_response(),
+    };
+    match take(app, request, form, started).await {
+        Ok(body) => {
+            app.metrics.writes.record(started.elapsed());
+            typed(StatusCode::OK, form, body)
+        }
+        Err(error) => failed(form, &error),
+    }
+}
+
+fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .map_or("", |v| v.to_str().unwrap_or("?"));
+    let media = kind.split(';').next().unwrap_or("").trim();
+    for form in [Form::Protobuf, Form::Json] {
+        if media.eq_ignore_ascii_case(form.content_type()) {
+            return Ok(form);
+        }
+    }
+    let message = format!("content type \"{kind}\" is not known");
+    Err(ApiError::new(415, "unsupported", message)
+        .hint("use application/x-protobuf or application/json"))
+}
+
+async fn take(
+    app: &App,
+    request: hyper::Request<Incoming>,
+    form: Form,
+    arrived: Instant,
+) -> Result<Vec<u8>, ApiError> {
+    let (head, incoming) = request.into_parts();
+    let db = remote_write::database(&head.uri);
+    let body = body::read(&head.headers, incoming, &app.body_limits).await?;
+    reply::database(app, &db)?;
+    super::ingest::admit(app).await?;
+    let ctx = MetricContext {
+        catalog: app.engine.catalog(),
+        db: &db,
+        now_ns: app.engine.clock().wall_ns(),
+        source: "otlp",
+    };
+    let decode = || app.samples.otlp(&body, form, &ctx);
+    let decoded = app.heavy.run(body.len(), decode).await?;
+    app.metrics
+        .bytes_received
+        .fetch_add(body.len() as u64, Ordering::Relaxed);
+    drop(body);
+    let answer = replies::accepted(form, decoded.rejected, &decoded.errors.join("; "));
+    remote_write::commit(app, decoded, arrived).await?;
+    Ok(answer)
+}
+
+fn typed(status: StatusCode, form: Form, body: Vec<u8>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static(form.content_type());
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// An error as exporters read it: `google.rpc.Status`.
+fn failed(form: Form, error: &ApiError) -> Response {
+    // INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED, UNAVAILABLE, INTERNAL.
+    let code = match error.status {
+        404 => 5,
+        413 | 429 => 8,
+        408 | 503 => 14,
+        500.. => 13,
+        _ => 3,
+    };
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = typed(status, form, replies::failed(form, code, &error.message));
+    reply::retry_after(&mut response, error.retry_after);
+    response
+}
