@@ -7,6 +7,7 @@ tests/install/kafka.sh and nothing but the standard library; topics and offsets 
 
 import argparse
 import base64
+import ctypes
 import os
 import signal
 import socket
@@ -70,6 +71,14 @@ def free_port():
         return probe.getsockname()[1]
 
 
+_libc = ctypes.CDLL(None)
+
+
+def die_with_parent():
+    """Run in a child before its program: the kernel kills it when its parent is gone, however that ended (PR_SET_PDEATHSIG)."""
+    _libc.prctl(1, signal.SIGKILL)
+
+
 def java(heap, log="warn"):
     """The head of a command that runs a class of Kafka's; `log` is the level of what its libraries say."""
     return ["java", f"-Xmx{heap}", f"-Xms{heap}", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError",
@@ -80,7 +89,9 @@ def java(heap, log="warn"):
 class Broker:
     """A node: its folder keeps settings, data, log and the process id, so that another program can go on with it."""
 
-    def __init__(self, folder, port=0, settings=None, heap="512m"):
+    def __init__(self, folder, port=0, settings=None, heap="512m", stays=False):
+        # With `stays` the node outlives this program.
+        self.stays = stays
         self.folder = Path(folder).resolve()
         self.heap = heap
         self.settings = settings or {}
@@ -147,7 +158,8 @@ class Broker:
         begun = self._log_file.stat().st_size if self._log_file.exists() else 0
         with open(self._log_file, "ab") as log:
             self.child = subprocess.Popen([*java(self.heap), "kafka.Kafka", str(self.folder / "server.properties")],
-                                          stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+                                          stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                                          preexec_fn=None if self.stays else die_with_parent)
         self._pid_file.write_text(str(self.child.pid))
         self._begun = begun
         if wait:
@@ -229,7 +241,7 @@ def main():
     options, words = ask.parse_known_args()
     if words and options.action != "topic":
         ask.error(f"unknown: {' '.join(words)}")
-    broker = Broker(options.dir, options.port, dict(pair.split("=", 1) for pair in options.set), options.heap)
+    broker = Broker(options.dir, options.port, dict(pair.split("=", 1) for pair in options.set), options.heap, stays=True)
     try:
         if options.action == "start":
             broker.start()

@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from broker import REPOSITORY, Failed, free_port
+from broker import REPOSITORY, Failed, die_with_parent, free_port
 
 
 def binary():
@@ -45,7 +45,7 @@ class Node:
         with open(self.log_path, "ab") as log:
             self.child = subprocess.Popen(
                 [str(binary()), "serve", "--data-dir", str(self.folder), "--listen", f"127.0.0.1:{self.port}"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **self.env})
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **self.env}, preexec_fn=die_with_parent)
         if wait:
             self.await_ready()
         return self

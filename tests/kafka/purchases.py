@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker import Failed, java
+from broker import Failed, die_with_parent, java
 
 CITIES = ["Amsterdam", "Berlin", "Cairo", "Delhi", "Evora", "Florence", "Geneva", "Hanoi"]
 COLUMNS = ("user_id STRING TAG, product STRING, price DOUBLE, quantity BIGINT, city STRING, ts TIMESTAMP, seq BIGINT")
@@ -66,7 +66,7 @@ class Load:
     def __init__(self, address, topic, partitions, records=0, rate=0, producers=2, bare=False):
         words = [address, topic, partitions, records, rate, producers, *(["bare"] if bare else [])]
         self.child = subprocess.Popen([*java("384m", "error"), str(Path(__file__).with_name("Load.java")), *map(str, words)],
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
         if self.child.stdout.readline().strip() != "started":
             self.child.kill()
             raise Failed("Load.java did not start")
