@@ -141,7 +141,8 @@ class Node:
     def describe(self):
         """What the server says of its sources, for a message."""
         try:
-            said = [f"{row['partition']} {row['state']} {row['position']}/{row['end']} {row['error'] or ''}".strip() for row in self.sources()]
+            said = [f"{row['partition']} {row['state']} {row['position']}/{row['end']} {row['error'] or ''}".strip()
+                    for row in self.sources()]
             return ", ".join(said)[:1500]
         except (Failed, OSError, http.client.HTTPException) as error:
             return str(error)
