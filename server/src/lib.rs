@@ -7,6 +7,7 @@ mod letters;
 mod metrics;
 mod open_files;
 mod server;
+mod shedding;
 mod sink;
 mod sources;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::http::{self, App, Gate};
 use crate::letters::Letters;
 use crate::metrics::Metrics;
 use crate::open_files;
+use crate::shedding;
 use crate::sink::{Sinks, SinksConfig};
 use crate::sources::{self, Board};
 use crate::ws::dashboard;
@@ -186,6 +187,7 @@ async fn open(gate: Arc<Gate>, stop: watch::Receiver<bool>) -> Result<(), Server
         stop.clone(),
     ));
     tokio::spawn(dashboard::run(app.clone()));
+    tokio::spawn(shedding::follow(app.clone(), stop.clone()));
     let changed = app.catalog_changed.subscribe();
     tokio::spawn(sources::follow(app.sources.clone(), changed, stop));
     gate.open(app);

@@ -106,6 +106,7 @@ async fn take(
     admit(app).await?;
     let form = form(&head.headers, &body)?;
     let stream = stream(app, &db, &name, create, form, &body)?;
+    crate::shedding::admit(app, &stream)?;
     app.metrics
         .bytes_received
         .fetch_add(body.len() as u64, Ordering::Relaxed);

@@ -7,6 +7,7 @@ use crate::metrics::{Page, label};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use ingest::source::{SourceState, SourceStatus};
+use query::transform::Counts;
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -161,6 +162,33 @@ pub(crate) fn metrics(app: &App, page: &mut Page) {
     for (name, kind, help, figure) in FIGURES {
         page.many(name, kind, help, all.iter().map(|s| (labels(s), figure(s))));
     }
+    let counts = app.query.transforms().counts();
+    let ways: [(&str, fn(&Counts) -> &AtomicU64); 5] = [
+        ("filtered", |c| &c.filtered),
+        ("sampled", |c| &c.sampled),
+        ("shed", |c| &c.shed),
+        ("late", |c| &c.late),
+        ("derived", |c| &c.derived),
+    ];
+    page.many(
+        "tidemill_incoming_rows_total",
+        "counter",
+        "Rows that a stream's conditions, sample, priorities or derivation have left out, or made.",
+        counts.iter().flat_map(|(stream, counts)| {
+            ways.iter().map(move |(way, figure)| {
+                let (db, name) = (label(&stream.db), label(&stream.name));
+                let labels = format!("database=\"{db}\",stream=\"{name}\",way=\"{way}\"");
+                (labels, figure(counts).load(Ordering::Relaxed))
+            })
+        }),
+    );
+    page.one(
+        "tidemill_pressure",
+        "gauge",
+        "How full the write buffer is: from 0.8 on what has a low priority is left out, from 0.9 on writes are slowed, at \
+         1 they are refused.",
+        app.engine.pressure(),
+    );
     let parts = || {
         all.iter().flat_map(|s| {
             let of_source = s.partitions().into_iter();
