@@ -170,11 +170,9 @@ impl Registry {
     pub fn remove(&mut self, stream: StreamId) {
         self.0.remove(&stream);
         for plan in self.0.values_mut() {
-            if plan.derived.iter().any(|d| d.stream.id == stream) {
-                Arc::make_mut(plan)
-                    .derived
-                    .retain(|d| d.stream.id != stream);
-            }
+            let plan = Arc::make_mut(plan);
+            plan.derived.retain(|d| d.stream.id != stream);
+            plan.broken.retain(|(broken, _)| *broken != stream);
         }
         self.0.retain(|_, plan| !plan.is_idle());
     }
