@@ -136,6 +136,9 @@ impl Server {
     }
 }
 
+/// Holds the log until all who need it have said so.
+const OPENING: &str = "opening";
+
 async fn open(gate: Arc<Gate>, stop: watch::Receiver<bool>) -> Result<(), ServerError> {
     let config = gate.config.clone();
     let opened = tokio::task::spawn_blocking(move || {
@@ -143,6 +146,8 @@ async fn open(gate: Arc<Gate>, stop: watch::Receiver<bool>) -> Result<(), Server
             io: config.io.into(),
             head_bytes: config.head_bytes,
             flush_bytes: config.flush_bytes,
+            // Sinks say only later what they need of it.
+            held: vec![(OPENING.into(), tsdb::types::Lsn(0))],
             ..tsdb::EngineConfig::new(&config.data_dir)
         })?;
         let query = QueryEngine::new(
@@ -171,6 +176,7 @@ async fn open(gate: Arc<Gate>, stop: watch::Receiver<bool>) -> Result<(), Server
                 ..SinksConfig::default()
             },
         )?;
+        query.engine().hold_wal(OPENING, None);
         query.set_letters(Arc::new(Letters::new(query.engine().clone())));
         Ok::<_, ServerError>((query, views, sources, sinks, registry))
     });

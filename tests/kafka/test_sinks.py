@@ -3,9 +3,12 @@
 The topic of a view, folded by key, is the view; the topic of a stream has every row once, in the order of the log.
 """
 
+import http.client
 import json
+import threading
 import time
 import unittest
+from collections import Counter
 
 import checks
 from cluster import PATIENCE, QUIET, retry
@@ -149,6 +152,78 @@ class Sinks(Case):
         self.say(f"closed windows: {len(names):,}")
         self.assertTrue(names)
         self.assertEqual(len(names), len(set(names)))
+
+    def test_written_rows_under_kills(self):
+        """The same without a source: whatever SQL says that there is must be in the topics, once."""
+        outs = {name: f"{self.topic}-{name}" for name in ("sums", "rows", "final", "some")}
+        self.cluster.create(outs["sums"], 3)
+        node = self.node()
+        node.sql("CREATE STREAM e (ts TIMESTAMP, k STRING TAG, id BIGINT, v BIGINT) WITH (event_time = 'ts')")
+        node.sql("CREATE MATERIALIZED VIEW sums AS SELECT k, COUNT(*) AS n, SUM(v) AS s FROM e GROUP BY k HAVING SUM(v) > 0")
+        node.sql("CREATE MATERIALIZED VIEW closed AS SELECT k, COUNT(*) AS n FROM e WINDOW TUMBLING (SIZE 1 SECOND) GROUP BY k EMIT FINAL")
+        node.sql("CREATE MATERIALIZED VIEW large AS SELECT id, v FROM e WHERE v > 5")
+        self.sink(node, "sums_out", "sums", outs["sums"])
+        self.sink(node, "rows_out", "e", outs["rows"], partitions=1, key="id")
+        self.sink(node, "final_out", "closed", outs["final"])
+        self.sink(node, "some_out", "large", outs["some"])
+        done, acknowledged, written = threading.Event(), [], [0]
+
+        def write():
+            while not done.is_set():
+                first, count = written[0], self.rng.randrange(1, 400)
+                written[0] += count
+                # A new time each 20 rows, so that windows close all the while.
+                rows = ", ".join(f"('2026-01-01T{n // 72000 % 24:02}:{n // 1200 % 60:02}:{n // 20 % 60:02}Z', 'k{n * 7919 % 300}', {n}, {n * 31 % 21 - 10})"
+                                 for n in range(first, first + count))
+                try:
+                    node.sql(f"INSERT INTO e (ts, k, id, v) VALUES {rows}")
+                    acknowledged.append(range(first, first + count))
+                except (OSError, http.client.HTTPException, Failed):
+                    # It may be there or not: SQL will say.
+                    time.sleep(0.02)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        acts = {}
+        try:
+            for _ in range(knob("SINK_ROUNDS", 8)):
+                time.sleep(self.rng.uniform(0.2, 2.5))
+                act = self.one_round(node)
+                acts[act] = acts.get(act, 0) + 1
+                before = len(acknowledged)
+                self.await_true("nothing is written", lambda before=before: len(acknowledged) > before)
+        finally:
+            done.set()
+            writer.join()
+        for name in ("sums_out", "rows_out", "final_out", "some_out"):
+            self.caught_up(node, name)
+        self.say(f"seed {self.seed}: " + ", ".join(f"{act} {times}" for act, times in sorted(acts.items())))
+        there = node.dicts("SELECT ts, k, id, v FROM e")
+        ids = {row["id"] for row in there}
+        self.assertTrue(all(ids.issuperset(some) for some in acknowledged), "an acknowledged row is lost")
+        # The stream.
+        records = read_all(self.cluster, outs["rows"])
+        got = Counter(json.loads(value)["id"] for _, _, _, value in records)
+        self.say(f"stream: {len(records):,} records of {len(there):,} rows")
+        self.assertEqual(got, Counter(row["id"] for row in there))
+        self.assertEqual(sorted(value.decode() for _, _, _, value in records), sorted(json.dumps(row, separators=(",", ":")) for row in there))
+        # A view without state.
+        got = Counter(json.loads(value)["id"] for _, _, _, value in read_all(self.cluster, outs["some"]))
+        self.assertEqual(got, Counter(row["id"] for row in there if row["v"] > 5))
+        # A view.
+        records = read_all(self.cluster, outs["sums"])
+        folded, wanted = fold(records), node.dicts("SELECT * FROM sums")
+        self.say(f"view: {len(records):,} records, {sum(value is None for _, _, _, value in records):,} tombstones, {len(wanted):,} rows")
+        self.assertEqual(sorted(map(str, folded.values())), sorted(map(str, wanted)))
+        # Windows that closed.
+        records = read_all(self.cluster, outs["final"])
+        got = {key: json.loads(value) for _, _, key, value in records}
+        self.say(f"closed windows: {len(records):,}")
+        self.assertEqual(len(got), len(records), "a window came twice")
+        wanted = {(row["k"], row["window_start"]): row["n"] for row in node.dicts("SELECT k, window_start, n FROM closed")}
+        ends = max(row["window_end"] for row in got.values())
+        named = {(row["k"], row["window_start"]): row["n"] for row in got.values()}
+        self.assertEqual(named, {name: n for name, n in wanted.items() if name[1] < ends})
 
     def test_dropped_and_made_again(self):
         """A sink of the same name begins anew; a topic that is deleted is made again, with all that the view has."""

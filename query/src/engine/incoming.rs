@@ -10,7 +10,7 @@ use crate::bind::{
 };
 use crate::error::{BindError, BindResult, QueryError};
 use crate::stream::StreamError;
-use crate::transform::{Definition, Derivation, KIND, Program, Transforms};
+use crate::transform::{Definition, Derivation, KIND, Program};
 use crate::types::{arrow_schema, stored_of};
 use arrow::datatypes::Field;
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
@@ -336,12 +336,6 @@ impl QueryEngine {
             Ok(())
         })?;
         Ok(())
-    }
-
-    /// What is done with rows as they come in, and how many went which way.
-    #[must_use]
-    pub fn transforms(&self) -> &Transforms {
-        &self.transforms
     }
 
     /// Lets the engine ask for what is to be done with rows.

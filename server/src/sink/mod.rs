@@ -33,6 +33,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tail::Hub;
 use tokio::sync::watch;
 use tsdb::types::Lsn;
@@ -51,6 +52,8 @@ pub(crate) struct SinksConfig {
     pub(crate) kafka_settings: Vec<(String, String)>,
     /// Bytes of log that a sink may hold where it does not say.
     pub(crate) log_limit: u64,
+    /// First and longest time between two attempts.
+    pub(crate) backoff: (Duration, Duration),
 }
 
 impl Default for SinksConfig {
@@ -59,6 +62,7 @@ impl Default for SinksConfig {
             kafka_brokers: None,
             kafka_settings: Vec::new(),
             log_limit: 4 << 30,
+            backoff: (Duration::from_millis(200), Duration::from_secs(5)),
         }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tsdb::types::Lsn;
 use tsdb::{Engine, EngineConfig};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,19 +27,19 @@ struct Topic {
     newest: HashMap<String, u64>,
     links: u64,
     down: bool,
-    /// One in so many operations fails; none when 0.
+    /// One in so many connections, beginnings and commits fails, and one in 200 times as many records; none when 0.
     fails: u64,
     seed: u64,
 }
 
 impl Topic {
-    /// Whether this operation is to fail.
-    fn trips(&mut self) -> bool {
+    /// Whether an operation is to fail, which is so many times as safe as others.
+    fn trips(&mut self, safe: u64) -> bool {
         // xorshift64
         self.seed ^= self.seed << 13;
         self.seed ^= self.seed >> 7;
         self.seed ^= self.seed << 17;
-        self.fails > 0 && self.seed.is_multiple_of(self.fails)
+        self.fails > 0 && self.seed.is_multiple_of(self.fails * safe)
     }
 }
 
@@ -61,7 +62,7 @@ fn retry(why: &str) -> Trouble {
 impl Broker {
     fn connect(&self, spec: &KafkaSinkSpec) -> Result<Connected, Trouble> {
         let mut topic = self.0.lock();
-        if topic.down || topic.trips() {
+        if topic.down || topic.trips(1) {
             return Err(retry("no broker"));
         }
         topic.links += 1;
@@ -98,11 +99,11 @@ fn fold(into: &mut BTreeMap<Vec<u8>, Vec<u8>>, records: &[Pair]) {
 }
 
 impl Link {
-    fn check(&self, topic: &mut Topic) -> Result<(), Trouble> {
+    fn check(&self, topic: &mut Topic, safe: u64) -> Result<(), Trouble> {
         if topic.newest[&self.name] != self.id {
             return Err(Trouble::Fenced("another producer".into()));
         }
-        if topic.down || topic.trips() {
+        if topic.down || topic.trips(safe) {
             return Err(retry("the broker is gone"));
         }
         Ok(())
@@ -112,13 +113,13 @@ impl Link {
 impl Out for Link {
     fn begin(&mut self) -> Result<(), Trouble> {
         self.pending.clear();
-        self.check(&mut self.broker.0.clone().lock())
+        self.check(&mut self.broker.0.clone().lock(), 1)
     }
 
     fn put(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Trouble> {
         let broker = self.broker.clone();
         let mut topic = broker.0.lock();
-        self.check(&mut topic)?;
+        self.check(&mut topic, 200)?;
         let pair = (key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec));
         if self.exactly_once {
             self.pending.push(pair);
@@ -131,13 +132,13 @@ impl Out for Link {
     fn commit(&mut self, progress: Progress) -> Result<(), Trouble> {
         let broker = self.broker.clone();
         let mut topic = broker.0.lock();
-        self.check(&mut topic)?;
+        self.check(&mut topic, 1)?;
         topic.progress.insert(self.group.clone(), progress);
         topic
             .seen
             .push((progress.lsn, std::mem::take(&mut self.pending)));
         // It took effect, and the answer is lost.
-        if topic.trips() {
+        if topic.trips(1) {
             return Err(retry("no answer"));
         }
         Ok(())
@@ -178,6 +179,7 @@ impl Tester {
     fn start(&mut self) {
         let engine = Engine::open(&EngineConfig {
             wal_file_bytes: 256 << 10,
+            held: vec![("opening".into(), Lsn(0))],
             ..EngineConfig::new(self.dir.path())
         })
         .unwrap();
@@ -185,12 +187,14 @@ impl Tester {
         let views = ViewRuntime::open(&query).unwrap();
         let config = SinksConfig {
             kafka_brokers: Some("memory".into()),
+            backoff: (Duration::from_millis(1), Duration::from_millis(20)),
             ..SinksConfig::default()
         };
         let broker = self.broker.clone();
         let connect =
             Box::new(move |spec: &KafkaSinkSpec, _: &dyn Fn() -> bool| broker.connect(spec));
         let sinks = Sinks::open_with(&query, &views, config, connect).unwrap();
+        engine.hold_wal("opening", None);
         self.open = Some(Opened {
             engine,
             query,
@@ -351,6 +355,7 @@ fn a_views_topic_is_the_view_after_every_transaction_whatever_fails() {
                 1 => t.broker.0.lock().down = true,
                 2..=4 => t.broker.0.lock().down = false,
                 5 => drop(t.open.as_ref().unwrap().engine.flush()),
+                6..=8 if !t.broker.0.lock().down => t.caught_up("out", rows.last().unwrap().0),
                 _ => {}
             }
         }
@@ -359,7 +364,7 @@ fn a_views_topic_is_the_view_after_every_transaction_whatever_fails() {
         t.caught_up("out", last);
         let mut folded = BTreeMap::new();
         let seen: Vec<_> = t.broker.0.lock().seen.clone();
-        assert!(seen.len() > 5, "{}", seen.len());
+        assert!(seen.len() > 10, "{}", seen.len());
         for (lsn, records) in &seen {
             fold(&mut folded, records);
             assert!(folded == sums_at(&rows, *lsn), "seed {seed}, LSN {lsn}");
@@ -389,6 +394,7 @@ fn a_stream_comes_once_and_in_order_whatever_fails() {
                 1 => t.broker.0.lock().down = true,
                 2..=4 => t.broker.0.lock().down = false,
                 5 => drop(t.open.as_ref().unwrap().engine.flush()),
+                6..=8 if !t.broker.0.lock().down => t.caught_up("out", rows.last().unwrap().0),
                 _ => {}
             }
         }
@@ -488,8 +494,12 @@ fn windows_of_a_final_view_come_once_when_they_close() {
     let records = all.len();
     all.sort();
     all.dedup();
-    // The watermark is 5 s behind the last row, at 00:03:15: windows up to 00:03:10 have closed.
-    assert_eq!((records, all.len()), (38, 38), "{all:?}");
+    // The watermark is 5 s behind the last row, at 00:03:15: windows up to 00:03:10 have closed, and one more when nothing
+    // came for so long that time has moved on by itself.
+    assert!(
+        records == all.len() && (records == 38 || records == 40),
+        "{records}: {all:?}"
+    );
 }
 
 #[test]

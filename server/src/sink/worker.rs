@@ -18,8 +18,6 @@ use tokio::sync::watch;
 use tsdb::Engine;
 use tsdb::types::Lsn;
 
-/// First and longest time between two attempts.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// So often shut out by another producer in so long a time, a sink gives in.
 const FENCED: (usize, Duration) = (3, Duration::from_secs(60));
 /// A progress without rows is written down after so long: until then the log is held for it.
@@ -94,7 +92,8 @@ impl Worker {
             Ok(runtime) => runtime,
             Err(error) => return self.fail(error.to_string()),
         };
-        let (mut backoff, mut fenced) = (BACKOFF.0, Vec::new());
+        let (first, longest) = self.shared.config.backoff;
+        let (mut backoff, mut fenced) = (first, Vec::new());
         loop {
             let before = self.status.transactions.load(Ordering::Relaxed);
             let ended = catch_unwind(AssertUnwindSafe(|| self.once(&runtime)));
@@ -114,10 +113,10 @@ impl Worker {
             };
             self.status.set(&self.name, State::Waiting, Some(why));
             if self.status.transactions.load(Ordering::Relaxed) != before {
-                backoff = BACKOFF.0;
+                backoff = first;
             }
             self.pause(&runtime, backoff, std::future::pending());
-            backoff = (backoff * 2).min(BACKOFF.1);
+            backoff = (backoff * 2).min(longest);
             if self.stopping() {
                 return;
             }

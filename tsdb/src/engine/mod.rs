@@ -43,6 +43,9 @@ pub struct EngineConfig {
     pub flush_bytes: u64,
     /// Length of a log file.
     pub wal_file_bytes: u64,
+    /// Who holds the log from which LSN on before anybody can ask for it; see [`Engine::hold_wal`]. The engine may let go of
+    /// log as soon as it is open.
+    pub held: Vec<(String, Lsn)>,
 }
 
 impl EngineConfig {
@@ -55,6 +58,7 @@ impl EngineConfig {
             head_bytes: 1 << 30,
             flush_bytes: 192 << 20,
             wal_file_bytes: LogConfig::default().file_bytes,
+            held: Vec::new(),
         }
     }
 }

@@ -109,7 +109,7 @@ impl Parts {
             log_files: log.preparer(),
             flushed: AtomicU64::new(flushed.0),
             truncated: AtomicU64::new(flushed.0),
-            holds: Mutex::default(),
+            holds: Mutex::new(config.held.iter().cloned().collect()),
             head_bound: config.head_bytes,
             flush_bytes: config.flush_bytes.min(config.head_bytes / 2).max(1),
             wal_flushed_bytes: AtomicU64::new(0),
