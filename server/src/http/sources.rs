@@ -152,6 +152,9 @@ const FIGURES: [Figure; 9] = [
     ),
 ];
 
+/// What can become of a row as it comes in, and where that is counted.
+type Way = (&'static str, fn(&Counts) -> &AtomicU64);
+
 /// What sources add to `/metrics`.
 pub(crate) fn metrics(app: &App, page: &mut Page) {
     let all = app.sources.statuses();
@@ -163,7 +166,7 @@ pub(crate) fn metrics(app: &App, page: &mut Page) {
         page.many(name, kind, help, all.iter().map(|s| (labels(s), figure(s))));
     }
     let counts = app.query.transforms().counts();
-    let ways: [(&str, fn(&Counts) -> &AtomicU64); 5] = [
+    let ways: [Way; 5] = [
         ("filtered", |c| &c.filtered),
         ("sampled", |c| &c.sampled),
         ("shed", |c| &c.shed),
