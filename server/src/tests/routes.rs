@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 /// A schema, and the GUID that it has.
 const SCHEMA: &str = r#"{"schema":"\"string\""}"#;
-const GUID: &str = "GUID-OF-STRING";
+const GUID: &str = "2d2ba910-24d4-7f6c-ded1-fca1ce60cb6a";
 
 /// A path and query, headers and a body with which a route does its work.
 fn example(method: &str, path: &str) -> (String, &'static str, &'static str) {

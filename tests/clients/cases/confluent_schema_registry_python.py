@@ -9,7 +9,7 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSerializer
 from confluent_kafka.schema_registry.protobuf import ProtobufDeserializer, ProtobufSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
-from google.protobuf import timestamp_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from tidemill_sql import URL, fail
 
@@ -70,7 +70,7 @@ check(client.get_compatibility("buys-value"), "NONE", "a subject's level")
 client.register_schema("buys-value", broken)
 client.delete_config("buys-value")
 refused(40408, client.get_compatibility, "buys-value")
-client.set_mode("other-value", "READONLY")
+client.update_mode("other-value", "READONLY")
 check(client.get_mode("other-value"), "READONLY", "a subject's mode")
 refused(42205, client.register_schema, "other-value", second)
 client.delete_mode("other-value")
@@ -96,13 +96,24 @@ check(data[0], 0, "the first byte")
 check(int.from_bytes(data[1:5], "big"), one, "the id in a message")
 check(AvroDeserializer(client)(data, context), trip, "what Avro gives back")
 
-context = SerializationContext("times", MessageField.VALUE)
-stamp = timestamp_pb2.Timestamp(seconds=7, nanos=9)
-data = ProtobufSerializer(timestamp_pb2.Timestamp, client, {"use.deprecated.format": False})(stamp, context)
-check(ProtobufDeserializer(timestamp_pb2.Timestamp, {"use.deprecated.format": False}, client)(data, context), stamp, "what Protobuf gives back")
+# A message class as protoc would make it, with another message ahead of it in the file.
+file = descriptor_pb2.FileDescriptorProto(name="stop.proto", package="trips", syntax="proto3")
+file.message_type.add(name="Other")
+stop = file.message_type.add(name="Stop")
+stop.field.add(name="at", number=1, type="TYPE_SINT64", label="LABEL_OPTIONAL")
+stop.field.add(name="where", number=2, type="TYPE_STRING", label="LABEL_REPEATED")
+pool = descriptor_pool.DescriptorPool()
+pool.Add(file)
+Stop = message_factory.GetMessageClass(pool.FindMessageTypeByName("trips.Stop"))
+context = SerializationContext("stops", MessageField.VALUE)
+settings = {"use.deprecated.format": False}
+sent = Stop(at=-7, where=["Oslo", "Åre"])
+data = ProtobufSerializer(Stop, client, settings)(sent, context)
+check(data[5:7], b"\x02\x02", "the message index")
+check(ProtobufDeserializer(Stop, settings, client)(data, context), sent, "what Protobuf gives back")
 
 context = SerializationContext("forms", MessageField.VALUE)
 schema = json.dumps({"title": "Form", "type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]})
 data = JSONSerializer(schema, client)({"a": 5}, context)
 check(JSONDeserializer(schema, schema_registry_client=client)(data, context), {"a": 5}, "what JSON Schema gives back")
-check(sorted(client.get_subjects()), ["buys-value", "forms-value", "out", "place", "times-value", "trips-value"], "all subjects")
+check(sorted(client.get_subjects()), ["buys-value", "forms-value", "out", "place", "stops-value", "trips-value"], "all subjects")
