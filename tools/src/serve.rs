@@ -280,8 +280,8 @@ mod tests {
 
     /// The default that a help text tells is the real one.
     fn told_default(key: &str, defaults: &toml::Table, help: &str) {
-        let value = match key.strip_prefix("limits.") {
-            Some(key) => &defaults["limits"][key],
+        let value = match key.split_once('.') {
+            Some((table, key)) => &defaults[table][key],
             None => &defaults[key],
         };
         let Some((_, told)) = help.split_once("[default: ") else {

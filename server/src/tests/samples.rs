@@ -226,7 +226,7 @@ async fn otlp_is_answered_in_its_own_form() {
     let rows = t
         .sql("SELECT value, \"service.name\" FROM temperature ORDER BY time")
         .await;
-    assert_eq!(rows["rows"], json!([[1.5, null], [2, "shop"]]));
+    assert_eq!(rows["rows"], json!([[1.5, null], [2.0, "shop"]]));
     assert_eq!(
         t.sql("SELECT source FROM dead_letters").await["rows"],
         json!([["otlp"]])

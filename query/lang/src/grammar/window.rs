@@ -183,11 +183,12 @@ fn in_order(
 }
 
 /// Whether a windowing table function stands here: `TUMBLE(TABLE ..`. Elsewhere the names are
-/// ordinary functions.
+/// ordinary functions, and `table` may be a column: `session(table.date)`.
 pub(crate) fn at_windowed_table(i: Tokens<'_>) -> bool {
     i.is_any_word(0, &["TUMBLE", "HOP", "CUMULATE", "SESSION"])
         && i.is_symbol(1, Symbol::LeftParen)
         && i.is_word(2, "TABLE")
+        && (i.is_symbol(3, Symbol::LeftParen) || ident(i.advance().advance().advance()).is_ok())
 }
 
 /// `TUMBLE(TABLE t, DESCRIPTOR(ts), size [, offset])` and its like

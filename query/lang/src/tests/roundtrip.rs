@@ -8,6 +8,25 @@ use crate::ast::StatementKind;
 use super::generate::{expr, query, statement};
 use crate::{parse_expr, parse_statements};
 
+/// Found by the generator below: a column called `table`, given to a function that has a table form too.
+#[test]
+fn a_column_may_be_called_table_in_a_window_function() {
+    for sql in [
+        "SELECT * FROM (session(table.date IN (1)))",
+        "SELECT session(table + 1) FROM t",
+    ] {
+        match parse_statements(sql) {
+            Ok(parsed) => {
+                let again = parse_statements(&parsed[0].to_string()).map(|s| s[0].kind.clone());
+                assert_eq!(again.ok().as_ref(), Some(&parsed[0].kind), "{sql}");
+            }
+            Err(error) => panic!("{sql}\n{error}"),
+        }
+    }
+    let windowed = "SELECT * FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))";
+    assert!(parse_statements(windowed).is_ok());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
