@@ -18,7 +18,7 @@ from cluster import Cluster
 from node import Node, Refused
 
 # A member that is silent for so long is given up by its group.
-SESSION_MS = 3000
+SESSION_MS = 2000
 # Settings of a consumer that hears of things soon.
 QUICK = {"session.timeout.ms": SESSION_MS, "heartbeat.interval.ms": 500, "topic.metadata.refresh.interval.ms": 1000}
 

@@ -58,6 +58,9 @@ pub enum Error {
     /// others of the same request may be sent without it.
     #[error("{0}")]
     Refused(String),
+    /// Rows that can't be taken for a reason that is not theirs; it must be seen to first.
+    #[error("{0}")]
+    Unready(String),
     /// A source brings what was taken from it before; it goes on at `next`.
     #[error("{partition} was taken up to {next} already")]
     TakenAlready {
@@ -65,6 +68,14 @@ pub enum Error {
         partition: String,
         /// The first place that was not taken.
         next: u64,
+    },
+    /// What a source has brought before was not taken, so neither is this: the source begins again behind what was.
+    #[error("what {partition} had before {after} was not taken")]
+    OutOfOrder {
+        /// The source's partition.
+        partition: String,
+        /// Where the request before this one was to end.
+        after: u64,
     },
     /// A request of the same key was taken, or is on its way: its reply is in the ledger once it is durable.
     #[error("a request of this key has been taken already")]

@@ -19,7 +19,7 @@ pub mod wal;
 
 pub use catalog::{
     Catalog, DEFAULT_DATABASE, Late, Object, SeriesSet, SeriesTable, Stream, StreamDef,
-    StreamOptions, TagColumn, TooOld,
+    StreamOptions, TABLE_DELETED, TABLE_KEY, TagColumn, TooOld,
 };
 pub use engine::{
     Commit, CommitObserver, Done, Engine, EngineConfig, EngineMetrics, Request, RowTransform, Rows,

@@ -61,6 +61,32 @@ def sync_probe(folder, writes=200, size=4096):
     return took[len(took) // 2], took[len(took) * 99 // 100]
 
 
+def sync_ages(folder, seconds, period, size=4096, span=16 << 20):
+    """Sorted ages in ms of events that come every `period` seconds and are durable with the next overwrite of `size` bytes and
+    its fdatasync: what the disk alone makes anybody wait who syncs before telling."""
+    path = os.path.join(folder, "sync-probe")
+    block, ages = os.urandom(size), []
+    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600)
+    try:
+        os.write(handle, bytes(span))
+        os.fsync(handle)
+        start, told, writes = time.monotonic(), 0, 0
+        while told * period < seconds:
+            due = min(int((time.monotonic() - start) / period) + 1, int(seconds / period) + 1)
+            if due == told:
+                time.sleep(max(0, start + told * period - time.monotonic()))
+                continue
+            os.pwrite(handle, block, writes * size % span)
+            os.fdatasync(handle)
+            writes, now = writes + 1, time.monotonic()
+            ages.extend((now - start - number * period) * 1e3 for number in range(told, due))
+            told = due
+    finally:
+        os.close(handle)
+        os.unlink(path)
+    return sorted(ages)
+
+
 def used_bytes(folder):
     """Bytes allocated on disk below `folder`; a file with two names counts once."""
     total = 0

@@ -102,6 +102,9 @@ pub enum RowReason {
     /// A message whose rows take too much memory; those before are kept.
     #[error("the rows of this message take too much memory, those behind row {0} are left out")]
     TooMuch(usize),
+    /// What the rows are for does not take them: a filter, a table, a stream that is derived from them.
+    #[error("{0}")]
+    Unfit(String),
     /// A line of line protocol that is refused.
     #[error("{0}")]
     Line(LineReason),

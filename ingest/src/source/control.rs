@@ -52,6 +52,8 @@ pub(crate) enum Ended {
     Retry(String),
     /// Of no use to try again.
     Failed(String),
+    /// It was told to, amid something that is left undone.
+    Told,
 }
 
 impl From<tsdb::Error> for Ended {

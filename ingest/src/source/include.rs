@@ -168,7 +168,7 @@ impl Include {
                     let key = record.key.map(shown);
                     if self.json_key
                         && let Some(Cow::Borrowed(key)) = key
-                        && let Some(members) = json::members(key, name)
+                        && let Some(members) = json::members(key, Some(name))
                     {
                         cells.extend(members);
                         continue;

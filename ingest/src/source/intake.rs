@@ -3,13 +3,15 @@
 //! - A bad message is a dead letter in the same request, never an error: the partition goes on.
 //! - Where the stream's event time is the undeclared `time`, a message's own time is its rows' event time; one that
 //!   can't be (negative, more than a day ahead) is not trusted, and the clock's is taken.
-//! - A tombstone says that a key has no value any more. A stream only ever gains rows, so it is counted and skipped;
-//!   where the key is a column, the deletion is an event worth a row: one without values, at the message's time.
+//! - A tombstone says that a key has no value any more. A table's row of that key goes. A stream only ever gains rows, so
+//!   it is counted and skipped; where the key is a column, the deletion is an event worth a row: one without values, at the
+//!   message's time.
 
 use super::format::Format;
 use super::include::{Include, shown};
 use super::letters::SourceLetters;
 use super::record::Record;
+use super::table_key::TableKey;
 use crate::dead_letter::Origin;
 use crate::decode::line_protocol::{LineContext, LineRows};
 use crate::decode::{
@@ -64,6 +66,8 @@ pub struct Intake {
     values: Values,
     parts: Parts,
     sink: Sink,
+    /// Of a table.
+    table: Option<TableKey>,
     /// Whether rows without event time get the message's.
     fills: bool,
     max_message: usize,
@@ -136,7 +140,9 @@ impl Intake {
         include: Include,
         source: &'static str,
     ) -> Intake {
-        let fills = stream.schema().time().name == "time";
+        let table = TableKey::of(&stream, &include);
+        // A table's rows have no event time that anybody sees.
+        let fills = table.is_some() || stream.schema().time().name == "time";
         let values = match format {
             Format::Json => Values::Json,
             Format::Csv { columns, delimiter } => Values::Csv {
@@ -168,6 +174,7 @@ impl Intake {
                 skipped: 0,
                 last_error: None,
             },
+            table,
             fills,
             max_message: MAX_MESSAGE_BYTES,
             now_ns: 0,
@@ -224,8 +231,16 @@ impl Intake {
         let more = self.parts.cells(&self.sink.writer, record, time);
         let result = match record.value {
             None => {
-                let row = keyed.then_some(more.as_slice());
-                self.sink.tombstone(record, row, now_ns);
+                match &self.table {
+                    Some(key) => match key.deletion(record, &more) {
+                        Ok(row) => self.sink.tombstone(record, Some(&row), now_ns),
+                        Err(reason) => self.sink.refuse(record, reason, &[], now_ns),
+                    },
+                    None => {
+                        let row = keyed.then_some(more.as_slice());
+                        self.sink.tombstone(record, row, now_ns);
+                    }
+                }
                 Ok(())
             }
             Some(value) if value.len() > self.max_message => {
@@ -241,6 +256,13 @@ impl Intake {
         };
         self.fed(record.value.map_or(0, <[u8]>::len));
         result
+    }
+
+    /// A message that can't be taken after all: a dead letter with the reason.
+    pub(super) fn refuse(&mut self, record: &Record<'_>, why: String) {
+        let value = record.value.unwrap_or_default();
+        self.sink
+            .refuse(record, RowReason::Unfit(why), value, self.now_ns);
     }
 
     /// Rows that wait, dead letters among them.

@@ -404,6 +404,73 @@ fn lines_go_where_their_measurements_say() {
 }
 
 #[test]
+fn a_tombstone_takes_a_tables_row_out() {
+    let columns = [
+        ("city", DataType::Utf8, Role::Field),
+        ("sku", DataType::Int64, Role::Field),
+        ("price", DataType::Float64, Role::Field),
+        ("_time", DataType::Timestamp, Role::Time),
+        ("_deleted", DataType::Bool, Role::Field),
+    ];
+    // By the places of the key's columns and what is included: keys, and what they take out.
+    type Case<'a> = (&'a str, &'a str, &'a [u8], Option<Value>);
+    let cases: [Case<'_>; 8] = [
+        ("1", "", b"7", Some(json!({"sku": 7}))),
+        ("1", "", br#"{"sku":7,"more":1}"#, Some(json!({"sku": 7}))),
+        ("1", "", b"x", None),
+        ("1", "", b"\xff", None),
+        ("0", "", b"{\"a\":1}", Some(json!({"city": "{\"a\":1}"}))),
+        ("0", "key as city", b"Oslo", Some(json!({"city": "Oslo"}))),
+        (
+            "0,1",
+            "",
+            br#"{"sku":7,"city":"Oslo"}"#,
+            Some(json!({"city": "Oslo", "sku": 7})),
+        ),
+        ("0,1", "", b"Oslo", None),
+    ];
+    for (key, include, of_message, expected) in cases {
+        let catalog = Arc::new(Catalog::default());
+        let def = StreamDef {
+            columns: columns.map(|(n, t, r)| (n.to_owned(), t, r)).to_vec(),
+            options: StreamOptions {
+                extra: vec![("table_key".into(), key.into())],
+                ..StreamOptions::default()
+            },
+        };
+        let table = catalog.create_stream("default", "t", &def).unwrap();
+        let include = Include::parse(include).unwrap();
+        let mut intake = Intake::new(
+            catalog.clone(),
+            table.clone(),
+            Format::Json,
+            include,
+            "kafka",
+        );
+        let row = br#"{"city":"Oslo","sku":7,"price":1.5}"#;
+        intake.push(&value(row), NOW).unwrap();
+        let tombstone = Record {
+            key: Some(of_message),
+            value: None,
+            ..value(b"")
+        };
+        intake.push(&tombstone, NOW).unwrap();
+        let read = take(&catalog, &table, &mut intake);
+        let Some(mut expected) = expected else {
+            assert_eq!((read.counts, read.letters.len()), ((1, 1, 0), 1), "{key}");
+            continue;
+        };
+        expected["_time"] = json!(NOW);
+        expected["_deleted"] = json!(true);
+        assert_eq!(
+            (read.counts, &read.rows[1]),
+            ((2, 0, 0), &expected),
+            "{key}"
+        );
+    }
+}
+
+#[test]
 fn text_and_bytes() {
     let read = messages(TIMED, Format::Text, &[b"hi", b"\xff", b""]);
     assert_eq!(read.rows.len(), 2);

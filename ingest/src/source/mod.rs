@@ -16,11 +16,14 @@ pub mod nats;
 mod peers;
 mod pipe;
 #[cfg(test)]
+mod pipe_tests;
+#[cfg(test)]
 mod poison_tests;
 mod record;
 mod runtime;
 mod spec;
 mod status;
+mod table_key;
 
 pub use flow::Start;
 pub use format::Format;

@@ -17,6 +17,8 @@ const MAX_ROWS: usize = 65_536;
 const MAX_BYTES: usize = 8 << 20;
 /// Batches on their way at once: one is synced while the next is written.
 const IN_FLIGHT: usize = 2;
+/// Suspect messages of a batch at most: each is looked at by itself, and has its own part in the request.
+const MAX_TRIED: usize = 1_024;
 /// How full the write buffer may be before a source waits.
 const PRESSURE: f64 = 0.9;
 
@@ -29,14 +31,23 @@ struct Slot {
     span: Option<(u64, u64)>,
     /// How far what was sent reaches.
     sent: u64,
+    /// Where the last request ended, since reading began or began again.
+    last: Option<u64>,
 }
 
 /// What became of a batch.
 struct Told {
     result: Result<Lsn, Error>,
     advances: Vec<(usize, u64)>,
-    rows: usize,
     sent: Instant,
+}
+
+/// Suspect messages that were tried, and what came before them in the batch.
+#[derive(Default)]
+struct Tried {
+    taken: Taken,
+    bytes: usize,
+    messages: usize,
 }
 
 /// Takes messages of any number of partitions, in order for each, and commits them with their places.
@@ -45,6 +56,7 @@ pub(crate) struct Pipe {
     stream: Arc<Stream>,
     intake: Intake,
     slots: Vec<Slot>,
+    tried: Tried,
     /// Slots that the batch at hand has something of.
     touched: Vec<usize>,
     in_flight: usize,
@@ -67,6 +79,7 @@ impl Pipe {
             stream,
             intake,
             slots: Vec::new(),
+            tried: Tried::default(),
             touched: Vec::new(),
             in_flight: 0,
             told: unbounded(),
@@ -85,9 +98,12 @@ impl Pipe {
                 status: self.status.partition(name),
                 span: None,
                 sent: 0,
+                last: None,
             });
             self.slots.len() - 1
         });
+        // It may have been forgotten meanwhile.
+        self.slots[at].status = self.status.partition(name);
         // Who does not know the origin means the partition as it was.
         let before = || self.origin_taken(at).unwrap_or_default();
         let origin = if origin.is_empty() {
@@ -133,6 +149,21 @@ impl Pipe {
         slot.span.map_or(slot.sent, |(_, next)| next)
     }
 
+    /// Whether all that was sent of a partition is in the log, and nothing of it waits to be sent.
+    pub(super) fn is_durable(&self, slot: usize) -> bool {
+        let s = &self.slots[slot];
+        s.span.is_none() && s.last.is_none_or(|last| self.taken(slot) >= Some(last))
+    }
+
+    /// Gives up what a partition had from `record`'s place up to `next`: a dead letter tells of it.
+    pub(super) fn write_off(&mut self, slot: usize, record: &Record<'_>, next: u64, why: String) {
+        self.intake.refuse(record, why);
+        let s = &mut self.slots[slot];
+        if s.span.replace((record.offset, next)).is_none() {
+            self.touched.push(slot);
+        }
+    }
+
     /// Has the place where a partition is read from now go into the log, although nothing was read.
     pub(super) fn mark(&mut self, slot: usize) {
         let s = &mut self.slots[slot];
@@ -157,7 +188,11 @@ impl Pipe {
             self.status.repeated.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
-        self.intake.push(record, self.now_ns)?;
+        if s.status.is_suspect(record.offset) {
+            self.push_suspect(record)?;
+        } else {
+            self.intake.push(record, self.now_ns)?;
+        }
         let s = &mut self.slots[slot];
         match &mut s.span {
             Some((_, next)) => *next = record.offset + 1,
@@ -169,6 +204,29 @@ impl Pipe {
         let bytes = record.value.map_or(0, <[u8]>::len) + record.key.map_or(0, <[u8]>::len);
         self.status.received(bytes);
         Ok(())
+    }
+
+    /// Takes a message that may be why a batch was refused: if it is, it becomes a dead letter.
+    fn push_suspect(&mut self, record: &Record<'_>) -> Result<(), Wait> {
+        self.set_aside();
+        self.intake.push(record, self.now_ns)?;
+        let taken = self.intake.take();
+        self.tried.messages += 1;
+        match self.engine.check(taken.rows.clone()) {
+            Err(Error::Refused(why)) => self.intake.refuse(record, why),
+            // What else may be wrong, the commit tells.
+            _ => self.tried.add(taken),
+        }
+        Ok(())
+    }
+
+    /// Puts what the intake has with what was tried.
+    fn set_aside(&mut self) {
+        let bytes = self.intake.bytes();
+        if !self.intake.is_empty() {
+            self.tried.add(self.intake.take());
+            self.tried.bytes += bytes;
+        }
     }
 
     /// Notes that a partition holds nothing up to `next` that concerns us.
@@ -215,12 +273,14 @@ impl Pipe {
 
     /// Whether the batch at hand must grow no more.
     pub(super) fn is_full(&self) -> bool {
-        self.intake.rows() >= MAX_ROWS || self.intake.bytes() >= MAX_BYTES
+        self.rows() >= MAX_ROWS
+            || self.intake.bytes() + self.tried.bytes >= MAX_BYTES
+            || self.tried.messages >= MAX_TRIED
     }
 
     /// Rows of the batch at hand.
     pub(super) fn rows(&self) -> usize {
-        self.intake.rows()
+        self.intake.rows() + self.tried.taken.accepted
     }
 
     /// Whether nothing is on its way to the log.
@@ -249,13 +309,14 @@ impl Pipe {
         if self.touched.is_empty() {
             return;
         }
+        self.set_aside();
         let Taken {
             rows,
             accepted,
             rejected,
             skipped,
             last_error,
-        } = self.intake.take();
+        } = std::mem::take(&mut self.tried).taken;
         let (mut advances, mut told) = (Vec::new(), Vec::new());
         for at in self.touched.drain(..) {
             let slot = &mut self.slots[at];
@@ -270,6 +331,7 @@ impl Pipe {
                 origin: slot.origin.clone(),
                 from,
                 next,
+                after: slot.last.replace(next),
             });
         }
         self.status.decoded(accepted, rejected, skipped, last_error);
@@ -284,7 +346,6 @@ impl Pipe {
             let told = Told {
                 result,
                 advances: told,
-                rows: accepted + rejected,
                 sent,
             };
             // Nobody listens once the source has ended.
@@ -311,8 +372,15 @@ impl Pipe {
             self.status
                 .in_flight
                 .store(self.in_flight, Ordering::Relaxed);
-            told.result?;
-            self.status.committed(told.rows, told.sent.elapsed());
+            if let Err(error) = told.result {
+                if matches!(error, Error::Refused(_)) {
+                    for (at, next) in told.advances {
+                        self.slots[at].status.suspect_before(next);
+                    }
+                }
+                return Err(error);
+            }
+            self.status.committed(told.sent.elapsed());
             for (at, next) in told.advances {
                 self.slots[at].status.next.store(next, Ordering::Relaxed);
             }
@@ -324,6 +392,7 @@ impl Pipe {
     /// log has taken them to, see [`Pipe::restart`].
     pub(super) fn clear(&mut self) {
         drop(self.intake.take());
+        self.tried = Tried::default();
         for at in self.touched.drain(..) {
             self.slots[at].span = None;
         }
@@ -339,6 +408,7 @@ impl Pipe {
         let s = &mut self.slots[slot];
         s.span = None;
         s.sent = next;
+        s.last = None;
         s.status.next.store(next, Ordering::Relaxed);
         self.touched.retain(|t| *t != slot);
     }
@@ -357,5 +427,16 @@ impl Pipe {
 
     pub(super) fn status(&self) -> &Arc<SourceStatus> {
         &self.status
+    }
+}
+
+impl Tried {
+    fn add(&mut self, more: Taken) {
+        let taken = &mut self.taken;
+        taken.rows.extend(more.rows);
+        taken.accepted += more.accepted;
+        taken.rejected += more.rejected;
+        taken.skipped += more.skipped;
+        taken.last_error = more.last_error.or(taken.last_error.take());
     }
 }

@@ -7,6 +7,7 @@ use super::status::{SourceState, SourceStatus};
 use super::{Format, Include, Intake};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -88,30 +89,28 @@ impl Sources {
     /// Starts what is declared and does not run yet, and ends what is declared no more. Quick, but for sources that end.
     pub fn reconcile(&self) {
         let streams = self.engine.catalog().streams();
-        let mut running = self.running.lock();
-        let gone: Vec<StreamId> = running
-            .iter()
-            .filter(|(_, r)| r.stream.is_dropped())
-            .map(|(id, _)| *id)
-            .collect();
-        for id in gone {
-            if let Some(mut source) = running.remove(&id) {
+        let mut gone = Vec::new();
+        {
+            let mut running = self.running.lock();
+            for (_, source) in running.extract_if(.., |_, r| r.stream.is_dropped()) {
                 let stream = &source.stream;
                 self.engine
                     .catalog()
                     .drop_object(PAUSED, &stream.db, &stream.name);
                 source.control.set(Wish::End);
-                join(&mut source);
+                gone.push(source);
+            }
+            for stream in streams {
+                if running.contains_key(&stream.id) {
+                    continue;
+                }
+                if let Some(source) = self.start(&stream) {
+                    running.insert(stream.id, source);
+                }
             }
         }
-        for stream in streams {
-            if running.contains_key(&stream.id) {
-                continue;
-            }
-            if let Some(source) = self.start(&stream) {
-                running.insert(stream.id, source);
-            }
-        }
+        // Without the lock: whoever asks for a status is not to wait for a broker that is gone.
+        gone.iter_mut().for_each(join);
     }
 
     fn start(&self, stream: &Arc<Stream>) -> Option<Running> {
@@ -172,8 +171,8 @@ impl Sources {
     /// Pauses a stream's source, or lets it go on; durable once a later commit is acknowledged. False when the stream has
     /// no source.
     pub fn pause(&self, stream: &Stream, paused: bool) -> bool {
-        let running = self.running.lock();
-        let Some(source) = running.get(&stream.id) else {
+        let mut running = self.running.lock();
+        let Some(source) = running.get_mut(&stream.id) else {
             return false;
         };
         let catalog = self.engine.catalog();
@@ -187,9 +186,18 @@ impl Sources {
         } else {
             catalog.drop_object(PAUSED, &stream.db, &stream.name);
         }
-        source
-            .control
-            .set(if paused { Wish::Pause } else { Wish::Run });
+        let wish = if paused { Wish::Pause } else { Wish::Run };
+        source.control.set(wish);
+        // One that has failed begins again: what was wrong may have been mended.
+        if !paused
+            && source.status.state().0 == SourceState::Failed
+            && source.thread.as_ref().is_none_or(JoinHandle::is_finished)
+        {
+            join(source);
+            if let Some(again) = self.start(&source.stream.clone()) {
+                *source = again;
+            }
+        }
         true
     }
 
@@ -273,8 +281,14 @@ impl Worker {
                 Ok(Pipe::new(engine, stream, intake, self.status.clone()))
             };
             let before = self.status.messages.load(Ordering::Relaxed);
-            match spec.run(&self.member, &self.control, &make_pipe) {
-                Ok(()) => return,
+            let run = || spec.run(&self.member, &self.control, &make_pipe);
+            let ended = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+                Err(Ended::Failed(
+                    "it has panicked, which is a defect; the server's log tells where".into(),
+                ))
+            });
+            match ended {
+                Ok(()) | Err(Ended::Told) => return,
                 Err(Ended::Failed(why)) => {
                     self.status.set(SourceState::Failed, Some(why));
                     return;

@@ -170,7 +170,7 @@ impl SourceStatus {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn committed(&self, _rows: usize, took: Duration) {
+    pub(crate) fn committed(&self, took: Duration) {
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.commit_ns.store(
             u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
@@ -188,6 +188,8 @@ pub struct PartitionStatus {
     /// The first place that is not durable here.
     pub next: AtomicU64,
     end: AtomicU64,
+    /// Messages before this place are tried one by one: a batch that held some of them was refused.
+    suspect: AtomicU64,
     trouble: Mutex<Option<String>>,
 }
 
@@ -196,6 +198,7 @@ impl Default for PartitionStatus {
         PartitionStatus {
             next: AtomicU64::new(0),
             end: AtomicU64::new(UNKNOWN),
+            suspect: AtomicU64::new(0),
             trouble: Mutex::default(),
         }
     }
@@ -210,6 +213,16 @@ impl PartitionStatus {
 
     pub(crate) fn set_end(&self, end: u64) {
         self.end.store(end, Ordering::Relaxed);
+    }
+
+    /// A batch with messages before `next` was refused for the sake of one of them.
+    pub(super) fn suspect_before(&self, next: u64) {
+        self.suspect.fetch_max(next, Ordering::Relaxed);
+    }
+
+    /// Whether a message is one of those.
+    pub(super) fn is_suspect(&self, place: u64) -> bool {
+        place < self.suspect.load(Ordering::Relaxed)
     }
 
     /// Messages that are there but not taken.

@@ -4,11 +4,11 @@ use super::ddl::NewStream;
 use super::nearest::did_you_mean;
 use super::options::{names, one_source, source_option};
 use crate::error::{BindError, BindResult};
-use crate::table::{DELETED, KEY_OPTION, TIME, can_be_key};
+use crate::table::{TIME, can_be_key};
 use crate::types::stored_type;
 use query_lang::ast::CreateTable;
 use tsdb::types::{DataType, Role};
-use tsdb::{StreamDef, StreamOptions};
+use tsdb::{StreamDef, StreamOptions, TABLE_DELETED, TABLE_KEY};
 
 /// The definition that a `CREATE TABLE` asks for.
 pub fn table_def(create: &CreateTable) -> BindResult<NewStream> {
@@ -16,7 +16,7 @@ pub fn table_def(create: &CreateTable) -> BindResult<NewStream> {
     let mut columns: Vec<(String, DataType, Role)> = Vec::with_capacity(create.columns.len() + 2);
     for c in &create.columns {
         let name = &c.name.value;
-        let taken = [DELETED, TIME].contains(&name.as_str());
+        let taken = [TABLE_DELETED, TIME].contains(&name.as_str());
         if taken || columns.iter().any(|(n, ..)| n == name) {
             let message = match taken {
                 true => format!("a table keeps \"{name}\" for itself"),
@@ -32,8 +32,8 @@ pub fn table_def(create: &CreateTable) -> BindResult<NewStream> {
     }
     let key = key_places(create, &columns)?;
     columns.push((TIME.to_owned(), DataType::Timestamp, Role::Time));
-    columns.push((DELETED.to_owned(), DataType::Bool, Role::Field));
-    let mut extra = vec![(KEY_OPTION.to_owned(), key)];
+    columns.push((TABLE_DELETED.to_owned(), DataType::Bool, Role::Field));
+    let mut extra = vec![(TABLE_KEY.to_owned(), key)];
     one_source(&create.options)?;
     for option in &create.options {
         let name = option.name.to_ascii_lowercase();

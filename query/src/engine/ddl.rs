@@ -246,7 +246,9 @@ pub(super) fn engine_error(e: Error) -> QueryError {
         | Error::InvalidDefinition(_)
         | Error::TypeConflict { .. }
         | Error::AmbiguousName { .. } => QueryError::Exec(e.to_string()),
-        Error::Overloaded { .. } | Error::Closed => QueryError::Busy(e.to_string()),
+        Error::Overloaded { .. } | Error::Closed | Error::Unready(_) => {
+            QueryError::Busy(e.to_string())
+        }
         other => QueryError::Storage(other.to_string()),
     }
 }

@@ -7,14 +7,14 @@ use super::{Output, QueryEngine, Session};
 use crate::bind::table_def;
 use crate::error::{BindError, QueryError};
 use crate::rows::append;
-use crate::table::{DELETED, Table};
+use crate::table::Table;
 use query_lang::ast::{
     CreateTable, Expr, ExprKind, Ident, ObjectName, Place, Query, Select, SelectItem, SetExpr,
     Span, TableFactor, TableRef,
 };
 use std::sync::Arc;
 use tsdb::types::{BatchBuilder, DataType};
-use tsdb::{Request, Rows};
+use tsdb::{Request, Rows, TABLE_DELETED};
 
 impl QueryEngine {
     pub(super) async fn create_table(
@@ -112,7 +112,7 @@ impl QueryEngine {
         else {
             return Err(QueryError::Internal("a query yielded no rows".to_owned()));
         };
-        let deleted = schema.column(DELETED).map(|c| c.id);
+        let deleted = schema.column(TABLE_DELETED).map(|c| c.id);
         let deleted = deleted.ok_or_else(|| QueryError::Internal("no mark".to_owned()))?;
         let mut builder = BatchBuilder::new(table.stream.id);
         let (mut rows, now) = (rows, self.now());

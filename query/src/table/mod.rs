@@ -19,14 +19,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tsdb::types::{Batch, BatchBuilder, ColumnDef, ColumnId, DataType, Role, StreamId};
-use tsdb::{Commit, CommitObserver, Error, Rows, ScanSpec, Snapshot, Stream, pick};
+use tsdb::{Commit, CommitObserver, Error, Rows, ScanSpec, Snapshot, Stream, TABLE_DELETED, pick};
 
-/// The column whose truth takes a row's key out of its table.
-pub const DELETED: &str = "_deleted";
 /// The event time of a table's stream. All rows have the same.
 pub(crate) const TIME: &str = "_time";
-/// The option of a stream that makes it a table's: the places of its key columns, with commas between.
-pub(crate) const KEY_OPTION: &str = "table_key";
 
 /// A table.
 pub struct Table {
@@ -49,7 +45,7 @@ impl std::fmt::Debug for Table {
 /// Whether a stream is a table's.
 #[must_use]
 pub fn is_table(stream: &Stream) -> bool {
-    stream.options.extra.iter().any(|(n, _)| n == KEY_OPTION)
+    stream.table_key().is_some()
 }
 
 /// The columns of a table's stream that its rows show.
@@ -57,7 +53,7 @@ pub(crate) fn shown(stream: &Stream) -> Vec<ColumnDef> {
     let schema = stream.schema();
     let columns = schema.columns.iter();
     columns
-        .filter(|c| c.role == Role::Field && c.name != DELETED)
+        .filter(|c| c.role == Role::Field && c.name != TABLE_DELETED)
         .cloned()
         .collect()
 }
@@ -69,19 +65,12 @@ impl Table {
     /// When the stream is no table's.
     pub(crate) fn new(stream: Arc<Stream>) -> Result<Table, StreamError> {
         let damaged = || StreamError::State("the definition of a table");
-        let option = stream.options.extra.iter().find(|(n, _)| n == KEY_OPTION);
-        let (_, places) = option.ok_or_else(damaged)?;
         let columns = shown(&stream);
-        let key = places
-            .split(',')
-            .map(|place| {
-                let id = ColumnId(place.parse().ok()?);
-                columns.iter().any(|c| c.id == id).then_some(id)
-            })
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(damaged)?;
+        let known = |id: &ColumnId| columns.iter().any(|c| c.id == *id);
+        let key = stream.table_key().filter(|key| key.iter().all(known));
+        let key = key.ok_or_else(damaged)?;
         let schema = stream.schema();
-        let deleted = schema.column(DELETED).ok_or_else(damaged)?.id;
+        let deleted = schema.column(TABLE_DELETED).ok_or_else(damaged)?.id;
         let state = RwLock::new(State::new(columns, &key)?);
         Ok(Table {
             stream,
@@ -94,15 +83,6 @@ impl Table {
     /// The rows as of now.
     pub(crate) fn state(&self) -> State {
         self.state.read().clone()
-    }
-
-    /// The names of its key's columns, in the key's order. A row with these and a true [`DELETED`] takes a key out: that is
-    /// what a record with a key and no value is to become.
-    #[must_use]
-    pub fn key_names(&self) -> Vec<String> {
-        let schema = self.stream.schema();
-        let name = |id: &ColumnId| schema.columns[usize::from(id.0)].name.clone();
-        self.key.iter().map(name).collect()
     }
 
     /// Rows now.

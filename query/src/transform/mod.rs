@@ -233,9 +233,27 @@ impl RowTransform for Transforms {
     }
 
     fn apply(&self, rows: Vec<Rows>, wall_ns: i64) -> Result<Vec<Rows>, Error> {
+        let mut tallies = Vec::new();
+        let out = self.pass(rows, wall_ns, &mut tallies)?;
+        tallies.into_iter().for_each(|(counts, t)| counts.add(t));
+        Ok(out)
+    }
+
+    fn check(&self, rows: Vec<Rows>, wall_ns: i64) -> Result<(), Error> {
+        self.pass(rows, wall_ns, &mut Vec::new()).map(drop)
+    }
+}
+
+impl Transforms {
+    /// What becomes of rows; `tallies` is told what is to be counted.
+    fn pass(
+        &self,
+        rows: Vec<Rows>,
+        wall_ns: i64,
+        tallies: &mut Vec<(Arc<Counts>, Tally)>,
+    ) -> Result<Vec<Rows>, Error> {
         let floor = self.floor.load(Ordering::Relaxed);
         let mut out = Vec::with_capacity(rows.len());
-        let mut tallies: Vec<(Arc<Counts>, Tally)> = Vec::new();
         let mut queue = VecDeque::from(rows);
         // It ends: a stream is made after those it is derived from, so there is no circle.
         while let Some(rows) = queue.pop_front() {
@@ -262,7 +280,6 @@ impl RowTransform for Transforms {
             }
             out.push(part.into_rows());
         }
-        tallies.into_iter().for_each(|(counts, t)| counts.add(t));
         Ok(out)
     }
 }
@@ -295,12 +312,11 @@ impl Part {
 impl Plan {
     /// Leaves the rows that the stream keeps.
     fn keep(&self, part: &mut Part, floor: u8) -> Result<Tally, Error> {
-        let refused = |why: &str| {
-            let name = &self.stream.name;
-            Error::Refused(format!("stream \"{name}\" takes no row now: {why}"))
-        };
+        let name = &self.stream.name;
         if let Some((_, why)) = self.broken.first() {
-            return Err(refused(why));
+            return Err(Error::Unready(format!(
+                "stream \"{name}\" takes no row now: {why}"
+            )));
         }
         let Some(own) = &self.own else {
             return Ok(Tally::default());
@@ -308,7 +324,7 @@ impl Plan {
         let block = RowBlock::from_batch(&part.batch);
         let kept = own
             .keep(&block, self.stream.as_ref(), floor)
-            .map_err(|e| refused(&e.to_string()))?;
+            .map_err(|e| Error::Refused(format!("stream \"{name}\" does not take a row: {e}")))?;
         if kept.rows.len() == part.batch.rows {
             return Ok(kept.tally);
         }

@@ -128,7 +128,7 @@ impl From<tsdb::Error> for Refusal {
         match error {
             tsdb::Error::TooLarge { .. } => Refusal::new(413, message),
             tsdb::Error::Refused(_) => Refusal::new(400, message),
-            tsdb::Error::NoRoom(_) => Refusal {
+            tsdb::Error::NoRoom(_) | tsdb::Error::Unready(_) => Refusal {
                 retry_after: Some(10),
                 ..Refusal::new(503, message)
             },

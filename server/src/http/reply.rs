@@ -92,6 +92,10 @@ impl From<tsdb::Error> for ApiError {
                 )
             },
             E::Refused(_) => ApiError::new(422, "refused", message),
+            E::Unready(_) => ApiError {
+                retry_after: Some(30),
+                ..ApiError::new(503, "unready", message)
+            },
             E::TooLarge { .. } => ApiError::new(413, "rows_too_large", message),
             E::NoRoom(_) => ApiError {
                 retry_after: Some(10),

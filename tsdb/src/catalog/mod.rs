@@ -10,7 +10,7 @@ mod stream;
 
 pub(crate) use entry::Entry;
 pub use series::{SeriesSet, SeriesTable, TagColumn};
-pub use stream::{Late, Stream, StreamDef, StreamOptions, TooOld};
+pub use stream::{Late, Stream, StreamDef, StreamOptions, TABLE_DELETED, TABLE_KEY, TooOld};
 
 use crate::Error;
 use hashbrown::HashMap;

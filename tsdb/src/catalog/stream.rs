@@ -36,6 +36,11 @@ pub struct StreamOptions {
     pub extra: Vec<(String, String)>,
 }
 
+/// The option of a stream that makes it a table's: the places of its key's columns, with commas between.
+pub const TABLE_KEY: &str = "table_key";
+/// The column of a table's stream whose truth takes the row's key out.
+pub const TABLE_DELETED: &str = "_deleted";
+
 /// One second.
 const SECOND: i64 = 1_000_000_000;
 
@@ -157,6 +162,13 @@ impl Stream {
     /// The series.
     pub fn series(&self) -> &SeriesTable {
         &self.series
+    }
+
+    /// The columns of its key, in their order, when it holds the changes of a table.
+    pub fn table_key(&self) -> Option<Vec<ColumnId>> {
+        let option = self.options.extra.iter().find(|(n, _)| n == TABLE_KEY);
+        let places = option?.1.split(',');
+        places.map(|p| p.parse().map(ColumnId).ok()).collect()
     }
 
     /// Whether the stream has been dropped; its rows are gone, and new ones are refused.

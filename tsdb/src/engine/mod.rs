@@ -167,6 +167,15 @@ impl Engine {
         }
     }
 
+    /// Whether the engine's transform would take these rows, alone in a request; nothing is committed.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when there is something wrong with a row, [`Error::Unready`] when no row can be taken now.
+    pub fn check(&self, rows: Vec<Rows>) -> Result<(), Error> {
+        let shared = self.shared();
+        shared.transforms.check(rows, shared.clock.as_ref())
+    }
+
     /// Whether the request's rows may be taken now.
     fn admit(&self, request: &Request) -> Result<(), Error> {
         if request.rows.is_empty() && request.advances.is_empty() && request.keyed.is_none() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tsdb_types::{Batch, BatchBuilder, Lsn, StreamId};
 
 /// Rows of one stream in a request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Rows {
     /// Finished columns; what decoders make of many rows, on their own thread.
     Sealed(Batch),

@@ -68,6 +68,7 @@ fn marks(stream: &Stream, request: i64) -> (Vec<Advance>, Option<KeyedReply>) {
         origin: "".into(),
         from: request as u64,
         next: request as u64 + 1,
+        after: None,
     };
     let keyed = KeyedReply {
         key: request as u128,

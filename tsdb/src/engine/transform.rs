@@ -21,7 +21,14 @@ pub trait RowTransform: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Refused`] when there is something wrong with a row; then nothing of the request is committed.
+    /// [`Error::Unready`] when no row can be taken now.
     fn apply(&self, rows: Vec<Rows>, wall_ns: i64) -> Result<Vec<Rows>, Error>;
+
+    /// Whether [`RowTransform::apply`] would take these rows: it changes nothing that could be seen, counters included.
+    ///
+    /// # Errors
+    /// Those of [`RowTransform::apply`].
+    fn check(&self, rows: Vec<Rows>, wall_ns: i64) -> Result<(), Error>;
 }
 
 /// The transform of an engine, if it has one.
@@ -38,27 +45,40 @@ impl Transforms {
         *current = transform;
     }
 
+    /// The transform, if it concerns any of the rows.
+    fn of(&self, rows: &[Rows]) -> Option<Arc<dyn RowTransform>> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        let transform = self.current.read().clone()?;
+        let concerned = rows.iter().any(|r| transform.concerns(r.stream()));
+        concerned.then_some(transform)
+    }
+
     /// Applies the transform to a request that it concerns. A panic in it is that request's error alone.
     pub(crate) fn apply(&self, request: &mut Request, clock: &dyn Clock) -> Result<(), Error> {
-        if !self.any.load(Ordering::Acquire) {
-            return Ok(());
+        if let Some(transform) = self.of(&request.rows) {
+            let rows = std::mem::take(&mut request.rows);
+            request.rows = guarded(|| transform.apply(rows, clock.wall_ns()))?;
         }
-        let Some(transform) = self.current.read().clone() else {
-            return Ok(());
-        };
-        if !request.rows.iter().any(|r| transform.concerns(r.stream())) {
-            return Ok(());
-        }
-        let rows = std::mem::take(&mut request.rows);
-        let wall_ns = clock.wall_ns();
-        let applied = catch_unwind(AssertUnwindSafe(|| transform.apply(rows, wall_ns)));
-        request.rows = applied.unwrap_or_else(|_| {
-            Err(Error::Refused(
-                "the rows could not be transformed: a transform of the stream has panicked".into(),
-            ))
-        })?;
         Ok(())
     }
+
+    /// Whether the transform would take these rows.
+    pub(crate) fn check(&self, rows: Vec<Rows>, clock: &dyn Clock) -> Result<(), Error> {
+        match self.of(&rows) {
+            Some(transform) => guarded(|| transform.check(rows, clock.wall_ns())),
+            None => Ok(()),
+        }
+    }
+}
+
+fn guarded<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        Err(Error::Refused(
+            "the rows could not be transformed: a transform of the stream has panicked".into(),
+        ))
+    })
 }
 
 /// Some rows of a batch, by their places, as a builder of the same stream, whose columns `schema` tells.
@@ -139,6 +159,10 @@ mod tests {
             }
             Ok(out)
         }
+
+        fn check(&self, rows: Vec<Rows>, wall_ns: i64) -> Result<(), Error> {
+            self.apply(rows, wall_ns).map(drop)
+        }
     }
 
     #[test]
@@ -159,11 +183,14 @@ mod tests {
             to: to.id,
             schema: from.schema(),
         })));
+        engine.check(rows(&from, 0..10, true).rows).unwrap();
         let before = engine.commit(rows(&from, 0..10, true)).unwrap();
         let after = engine.commit(rows(&from, 20..30, false)).unwrap();
         assert_eq!(after, before.next());
         for (refused, why) in [(12..14, "13"), (70..80, "panicked")] {
+            let checked = engine.check(rows(&from, refused.clone(), true).rows);
             let error = engine.commit(rows(&from, refused, true)).unwrap_err();
+            assert_eq!(checked.unwrap_err().to_string(), error.to_string());
             assert!(
                 matches!(&error, Error::Refused(m) if m.contains(why)),
                 "{error}"

@@ -84,6 +84,7 @@ impl<'a> Reader<'a> {
             next: self.u64()?,
             partition: self.text()?,
             origin: self.text()?,
+            after: None,
         })
     }
 

@@ -43,6 +43,9 @@ pub struct Advance {
     pub from: u64,
     /// The place after its last.
     pub next: u64,
+    /// Where the request before it ended, when one may still be on its way: if that one was refused, this one is too.
+    /// Not logged.
+    pub after: Option<u64>,
 }
 
 /// How far a partition was taken.
@@ -179,6 +182,7 @@ impl Ledger {
                 origin: position.origin.clone(),
                 from: position.next,
                 next: position.next,
+                after: None,
             })
             .collect();
         all.sort_unstable_by(|a, b| (a.stream, &a.partition).cmp(&(b.stream, &b.partition)));
@@ -226,6 +230,12 @@ impl Gatekeeper {
                 return Err(Error::TakenAlready {
                     partition: a.partition.to_string(),
                     next,
+                });
+            }
+            if let Some(after) = a.after.filter(|after| taken.is_none_or(|t| t < *after)) {
+                return Err(Error::OutOfOrder {
+                    partition: a.partition.to_string(),
+                    after,
                 });
             }
         }

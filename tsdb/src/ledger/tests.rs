@@ -9,6 +9,7 @@ fn advance(stream: u32, partition: &str, from: u64, next: u64) -> Advance {
         origin: "o".into(),
         from,
         next,
+        after: None,
     }
 }
 
@@ -88,6 +89,41 @@ fn what_the_log_refused_may_come_again() {
 }
 
 #[test]
+fn what_follows_a_refused_request_is_refused_too() {
+    let (ledger, mut gate) = (Ledger::default(), Gatekeeper::default());
+    let (mut kept, mut refused) = (Entries::default(), Entries::default());
+    let mut follows = |gate: &mut Gatekeeper, from, next, after| {
+        let one = Advance {
+            after: Some(after),
+            ..advance(1, "p", from, next)
+        };
+        gate.admit(&ledger, &mut request(vec![one], None), &mut refused)
+    };
+    gate.admit(
+        &ledger,
+        &mut request(vec![advance(1, "p", 0, 10)], None),
+        &mut kept,
+    )
+    .unwrap();
+    follows(&mut gate, 12, 20, 10).unwrap();
+    // The log had no room for that one. Room there may be by now, but not for a hole.
+    gate.reset([&kept].into_iter());
+    let error = follows(&mut gate, 20, 30, 20).unwrap_err();
+    assert!(
+        matches!(error, Error::OutOfOrder { after: 20, .. }),
+        "{error}"
+    );
+    follows(&mut gate, 12, 30, 10).unwrap();
+    // Of another stream nothing was taken at all.
+    let first = Advance {
+        after: Some(1),
+        ..advance(2, "p", 1, 2)
+    };
+    let mut first = request(vec![first], None);
+    assert!(gate.admit(&ledger, &mut first, &mut kept).is_err());
+}
+
+#[test]
 fn keys_live_for_a_day() {
     let ledger = Ledger::default();
     let one = |key| Entries {
@@ -140,6 +176,7 @@ fn positions() -> impl Strategy<Value = Vec<Advance>> {
         origin: origin.into(),
         from,
         next,
+        after: None,
     });
     proptest::collection::vec(one, 0..6)
 }

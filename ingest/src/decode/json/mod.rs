@@ -123,11 +123,11 @@ fn slowly(rows: &mut Receiver<'_, '_>, text: &str) -> bool {
     go_on
 }
 
-/// The cells of text that is one object, dotted below `prefix`; `None` when it is none.
-pub(crate) fn members<'a>(text: &'a str, prefix: &str) -> Option<Cells<'a>> {
+/// The cells of text that is one object, dotted below `prefix` if there is one; `None` when it is none.
+pub(crate) fn members<'a>(text: &'a str, prefix: Option<&str>) -> Option<Cells<'a>> {
     let mut cells = Vec::new();
     let object = text.trim_start().starts_with('{');
-    (object && flatten(text, Some(prefix), 1, &mut cells).is_ok()).then_some(cells)
+    (object && flatten(text, prefix, 1, &mut cells).is_ok()).then_some(cells)
 }
 
 /// The stream that a body's first row suggests: its event time is the first of `timestamp`, `ts` and `time` that the

@@ -162,19 +162,26 @@ impl<'s> Files<'s> {
         Ok(())
     }
 
+    /// Has all files be read again from where the log has taken them to.
+    pub(super) fn read_again(&mut self, flow: &mut Flow<'_>) {
+        self.tails.iter_mut().for_each(|tail| tail.read_again(flow));
+        (self.turn, self.until, self.idle) = (0, None, 0);
+    }
+
     /// Leaves out files that are gone.
     fn forget(&mut self, flow: &Flow<'_>) {
-        if !self.tails.iter().any(Tail::is_over) {
-            return;
-        }
         let mut gone = HashSet::new();
         self.tails.retain(|tail| {
-            if tail.is_over() {
+            let over = tail.is_over(flow);
+            if over {
                 flow.pipe.status().forget(&tail.partition());
                 gone.insert(tail.identity);
             }
-            !tail.is_over()
+            !over
         });
+        if gone.is_empty() {
+            return;
+        }
         self.known.retain(|identity, _| !gone.contains(identity));
         self.open.retain(|identity| !gone.contains(identity));
         (self.turn, self.until, self.idle) = (0, None, 0);

@@ -15,7 +15,8 @@ mod tests;
 
 pub use spec::{FileSpec, Truncation};
 
-use super::control::{Control, Ended};
+use super::SourceState;
+use super::control::{Control, Ended, Wish};
 use super::flow::{Flow, Turn};
 use super::pipe::Pipe;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -30,6 +31,8 @@ use std::time::{Duration, Instant};
 const LIST: Duration = Duration::from_secs(2);
 /// How often open files are looked at without that.
 const LOOK: Duration = Duration::from_millis(500);
+/// First and longest time until what could not be taken is read again.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// Reads until `control` tells to end.
 pub(crate) fn run(
@@ -38,34 +41,70 @@ pub(crate) fn run(
     make_pipe: &dyn Fn() -> Result<Pipe, Ended>,
 ) -> Result<(), Ended> {
     let mut flow = Flow::new(make_pipe()?, control);
-    let mut files = Files::new(spec, &flow)?;
-    let news = News::of(&spec.directory);
-    let (mut listed, mut looked) = (None::<Instant>, None::<Instant>);
-    let due = |last: Option<Instant>, every| last.is_none_or(|at| at.elapsed() >= every);
-    let mut more = false;
+    let mut watch = Watch {
+        files: Files::new(spec, &flow)?,
+        news: News::of(&spec.directory),
+        listed: None,
+        looked: None,
+        more: false,
+    };
+    let mut pause = PAUSE.0;
     loop {
+        match watch.turn(&mut flow, control) {
+            Ok(Turn::End) => return Ok(()),
+            Ok(_) => pause = PAUSE.0,
+            Err(Ended::Retry(why)) => {
+                // The files stay open: one that was removed meanwhile is to be had nowhere else.
+                flow.pipe.clear();
+                watch.files.read_again(&mut flow);
+                flow.pipe.status().set(SourceState::Waiting, Some(why));
+                control.wait(pause);
+                pause = (pause * 2).min(PAUSE.1);
+                if control.wish() == Wish::End {
+                    return Err(Ended::Told);
+                }
+            }
+            Err(other) => return Err(other),
+        }
+    }
+}
+
+/// The files and when they were looked at.
+struct Watch<'s> {
+    files: Files<'s>,
+    news: News,
+    listed: Option<Instant>,
+    looked: Option<Instant>,
+    /// There may be more to read.
+    more: bool,
+}
+
+impl Watch<'_> {
+    fn turn(&mut self, flow: &mut Flow<'_>, control: &Control) -> Result<Turn, Ended> {
+        let due = |last: Option<Instant>, every| last.is_none_or(|at| at.elapsed() >= every);
         match flow.turn()? {
             Turn::End => {
                 flow.pipe.finish()?;
-                return Ok(());
+                return Ok(Turn::End);
             }
-            Turn::Rest => continue,
+            Turn::Rest => return Ok(Turn::Rest),
             Turn::Read => {}
         }
-        if news.names.swap(false, Ordering::Relaxed) || due(listed, LIST) {
-            files.scan(&mut flow)?;
-            listed = Some(Instant::now());
-            more = true;
+        if self.news.names.swap(false, Ordering::Relaxed) || due(self.listed, LIST) {
+            self.files.scan(flow)?;
+            self.listed = Some(Instant::now());
+            self.more = true;
         }
-        if more || due(looked, LOOK) {
-            more = files.step(&mut flow)?;
-            if more {
-                continue;
+        if self.more || due(self.looked, LOOK) {
+            self.more = self.files.step(flow)?;
+            if self.more {
+                return Ok(Turn::Read);
             }
-            looked = Some(Instant::now());
+            self.looked = Some(Instant::now());
         }
         flow.quiet()?;
-        more = news.wait(flow.patience(), control);
+        self.more = self.news.wait(flow.patience(), control);
+        Ok(Turn::Read)
     }
 }
 

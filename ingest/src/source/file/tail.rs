@@ -144,9 +144,28 @@ impl Tail {
         self.packing == Packing::Plain
     }
 
-    /// Whether nothing more is to come of it.
-    pub(super) fn is_over(&self) -> bool {
-        self.over || (self.place == Place::Gone && (self.stopped || self.file.is_none()))
+    /// Whether nothing more is to come of it, and all that has come is in the log.
+    pub(super) fn is_over(&self, flow: &Flow<'_>) -> bool {
+        let over =
+            self.over || (self.place == Place::Gone && (self.stopped || self.file.is_none()));
+        over && flow.pipe.is_durable(self.slot)
+    }
+
+    /// What was read of it, and the log did not take, is read again.
+    pub(super) fn read_again(&mut self, flow: &mut Flow<'_>) {
+        let taken = flow.pipe.taken(self.slot);
+        let next = taken.unwrap_or(0);
+        flow.pipe.restart(self.slot, next);
+        if taken.is_none() {
+            flow.pipe.mark(self.slot);
+        }
+        self.lines = Lines::new(next, MAX_MESSAGE_BYTES);
+        self.unpacking = None;
+        // Whether the log knows that it was read to its end, reading it again tells.
+        self.whole = None;
+        self.ended = None;
+        self.over = false;
+        self.look = true;
     }
 
     fn is_quiet(&self, time: Duration) -> bool {

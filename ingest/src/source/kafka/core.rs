@@ -3,16 +3,19 @@
 use super::claims::Claims;
 use super::client::{Consumer, Statistics};
 use super::spec::{KafkaSpec, Start};
-use super::topic_id::topic_ids;
+use super::topic_id::Question;
 use crate::decode::Wait;
 use crate::source::pipe::Pipe;
 use crate::source::status::SourceState;
 use crate::source::{Header, Record};
 use hashbrown::HashMap;
+use rdkafka::bindings as rd;
 use rdkafka::consumer::{CommitMode, Consumer as _, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
+use std::borrow::Cow;
+use std::ffi::CStr;
 use std::time::Duration;
 
 /// How long a question to the brokers may take.
@@ -31,6 +34,8 @@ struct Part {
     /// Of a group: the committed offset, below which all is claimed.
     claimed: Option<u64>,
     claims: Claims,
+    /// A claim was refused, or its answer did not come: the broker may have it.
+    doubt: bool,
 }
 
 /// A range that this member has claimed and not taken.
@@ -56,6 +61,8 @@ pub(super) struct Core {
     pub(super) rewind: bool,
     /// A partition may have lost the place where we are.
     pub(super) audit: bool,
+    /// Nothing is to be read, whatever partitions we are given.
+    pub(super) resting: bool,
     /// The consumer is of no more use.
     pub(super) fatal: Option<String>,
     /// Ranges of partitions that are others' by now.
@@ -73,6 +80,7 @@ impl Core {
             last: 0,
             rewind: false,
             audit: false,
+            resting: false,
             fatal: None,
             debts: Vec::new(),
         }
@@ -95,6 +103,7 @@ impl Core {
                 base: Offset::Beginning,
                 claimed: None,
                 claims: Claims::default(),
+                doubt: false,
             });
             let of_topic = self.by_topic.entry(topic.into()).or_default();
             let at = usize::try_from(partition).unwrap_or(0);
@@ -142,10 +151,8 @@ impl Core {
         if !matches!(part.base, Offset::Offset(_)) {
             part.base = Offset::Offset(offset);
         }
-        let headers: Vec<Header<'_>> = match message.headers() {
-            Some(headers) => headers.iter().map(|h| (h.key, h.value)).collect(),
-            None => Vec::new(),
-        };
+        let named = headers(message);
+        let headers: Vec<Header<'_>> = named.iter().map(|(n, v)| (n.as_ref(), *v)).collect();
         let record = Record {
             key: message.key(),
             value: message.payload(),
@@ -167,15 +174,18 @@ impl Core {
         consumer: &Consumer,
         partitions: &TopicPartitionList,
     ) -> KafkaResult<TopicPartitionList> {
-        let committed = match self.spec.group {
-            Some(_) => Some(consumer.committed_offsets(partitions.clone(), PATIENCE)?),
-            None => None,
-        };
         let elements = partitions.elements();
         let mut topics: Vec<&str> = elements.iter().map(|e| e.topic()).collect();
         topics.sort_unstable();
         topics.dedup();
-        let ids = topic_ids(consumer, &topics, PATIENCE);
+        let question = (!topics.is_empty()).then(|| Question::ask(consumer, &topics, PATIENCE));
+        let committed = match self.spec.group {
+            Some(_) => Some(consumer.committed_offsets(partitions.clone(), PATIENCE)?),
+            None => None,
+        };
+        let ids = question
+            .and_then(|q| q.answer(PATIENCE))
+            .unwrap_or_default();
         let mut fresh = Vec::new();
         for element in &elements {
             let (topic, partition) = (element.topic(), element.partition());
@@ -183,18 +193,19 @@ impl Core {
             let slot = self.part(topic, partition, id);
             let old = self.pipe.origin_taken(slot);
             let part = &mut self.parts[slot];
-            part.owned = true;
             part.stopped = false;
+            part.doubt = false;
             part.claims = Claims::default();
             part.claimed = None;
             let of_group = committed
                 .as_ref()
                 .and_then(|c| c.find_partition(topic, partition));
-            if let Some(element) = &of_group
-                && let Offset::Offset(offset) = element.offset()
-            {
-                part.claims = Claims::parse(element.metadata());
-                part.claimed = Some(offset.cast_unsigned());
+            if let Some(element) = &of_group {
+                element.error()?;
+                if let Offset::Offset(offset) = element.offset() {
+                    part.claims = Claims::parse(element.metadata());
+                    part.claimed = Some(offset.cast_unsigned());
+                }
             }
             if id.is_empty() && old.as_ref().is_some_and(|old| !old.is_empty()) {
                 // Whether the topic is still the same one can't be told now.
@@ -301,7 +312,25 @@ impl Core {
         if list.count() > 0 {
             consumer.incremental_assign(&list)?;
         }
-        Ok(())
+        self.own(consumer, partitions, &list)
+    }
+
+    /// Partitions are ours, and those of `list` were assigned.
+    fn own(
+        &mut self,
+        consumer: &Consumer,
+        partitions: &TopicPartitionList,
+        list: &TopicPartitionList,
+    ) -> KafkaResult<()> {
+        for element in partitions.elements() {
+            if let Some(slot) = self.find(element.topic(), element.partition()) {
+                self.parts[slot].owned = true;
+            }
+        }
+        match self.resting && list.count() > 0 {
+            true => consumer.pause(list),
+            false => Ok(()),
+        }
     }
 
     /// The group has given us partitions.
@@ -323,6 +352,10 @@ impl Core {
             }
             _ => consumer.assign(&list),
         };
+        let outcome = outcome.and_then(|()| match self.fatal {
+            Some(_) => Ok(()),
+            None => self.own(consumer, partitions, &list),
+        });
         if let Err(error) = outcome {
             self.fatal
                 .get_or_insert(format!("partitions can't be taken on: {error}"));
@@ -340,6 +373,11 @@ impl Core {
         for element in partitions.elements() {
             if let Some(slot) = self.find(element.topic(), element.partition()) {
                 self.parts[slot].owned = false;
+                if self.parts[slot].doubt {
+                    // What we have claimed of it the broker alone knows by now: a new consumer asks before it joins.
+                    self.fatal
+                        .get_or_insert("whether a claim was taken is not known".into());
+                }
                 self.pipe
                     .status()
                     .forget(&format!("{}/{}", element.topic(), element.partition()));
@@ -364,7 +402,8 @@ impl Core {
             return Ok(());
         }
         let (mut list, mut claimed) = (TopicPartitionList::new(), Vec::new());
-        for (slot, from, next) in self.pipe.spans() {
+        let spans: Vec<_> = self.pipe.spans().collect();
+        for (slot, from, next) in spans {
             let part = &mut self.parts[slot];
             if part.claimed.is_some_and(|c| c >= next) {
                 continue;
@@ -385,11 +424,14 @@ impl Core {
                 RDKafkaErrorCode::IllegalGeneration,
             ));
         }
-        consumer.commit(&list, CommitMode::Sync)?;
+        let outcome = consumer.commit(&list, CommitMode::Sync);
         for (slot, next) in claimed {
-            self.parts[slot].claimed = Some(next);
+            self.parts[slot].doubt = outcome.is_err();
+            if outcome.is_ok() {
+                self.parts[slot].claimed = Some(next);
+            }
         }
-        Ok(())
+        outcome
     }
 
     /// Reads again what was read and not taken, once all that was sent has been answered.
@@ -421,7 +463,8 @@ impl Core {
         }
         self.rewind = false;
         if list.count() > 0 {
-            consumer.seek_partitions(list, PATIENCE)?;
+            let found = consumer.seek_partitions(list, PATIENCE)?;
+            found.elements().iter().try_for_each(|e| e.error())?;
         }
         Ok(())
     }
@@ -448,6 +491,7 @@ impl Core {
         let committed = consumer.committed_offsets(partitions, PATIENCE)?;
         let mut debts = Vec::new();
         for element in committed.elements() {
+            element.error()?;
             let Offset::Offset(offset) = element.offset() else {
                 continue;
             };
@@ -460,14 +504,37 @@ impl Core {
         Ok(debts)
     }
 
-    /// Takes partitions on for the sake of a debt alone.
+    /// Takes partitions on for the sake of a debt alone. Of a debt whose records are gone a dead letter is left.
     pub(super) fn begin_debts(&mut self, consumer: &Consumer, debts: &[Debt]) -> KafkaResult<()> {
         let mut list = TopicPartitionList::new();
         for debt in debts {
+            let (low, high) = consumer.fetch_watermarks(&debt.topic, debt.partition, PATIENCE)?;
+            let from = match high.cast_unsigned() < debt.to {
+                true => debt.to,
+                false => low.cast_unsigned().clamp(debt.from, debt.to),
+            };
             let slot = self.part(&debt.topic, debt.partition, "");
             self.parts[slot].owned = true;
-            self.parts[slot].base = Offset::Offset(debt.from.cast_signed());
+            self.parts[slot].base = Offset::Offset(from.cast_signed());
             self.pipe.restart(slot, debt.from);
+            if from > debt.from {
+                let why = format!(
+                    "the records from {} on up to {from} were this server's to take, and the topic begins at {low} and ends at \
+                     {high} now",
+                    debt.from
+                );
+                tracing::error!(topic = debt.topic, partition = debt.partition, why);
+                let record = Record {
+                    topic: &debt.topic,
+                    partition: debt.partition,
+                    offset: debt.from,
+                    ..Record::default()
+                };
+                self.pipe.write_off(slot, &record, from, why);
+            }
+            if from == debt.to {
+                continue;
+            }
             list.add_partition_offset(&debt.topic, debt.partition, self.parts[slot].base)?;
         }
         consumer.assign(&list)
@@ -502,7 +569,7 @@ impl Core {
             .filter(|s| self.parts[*s].owned && !self.parts[*s].stopped)
             .collect();
         let mut stopped = TopicPartitionList::new();
-        for slot in owned {
+        for slot in owned.iter().copied() {
             let (topic, partition) = (self.parts[slot].topic.clone(), self.parts[slot].partition);
             let (low, high) = match consumer.fetch_watermarks(&topic, partition, PATIENCE) {
                 Ok(marks) => marks,
@@ -532,16 +599,25 @@ impl Core {
         }
         if stopped.count() > 0 {
             consumer.pause(&stopped)?;
+        } else {
+            // Something was out of place, and nothing is: librdkafka itself does not read on from there.
+            self.fatal = Some("its places are to be looked up anew".into());
         }
         Ok(())
     }
 
+    /// Asks what the topics are by now; `None` where none is known.
+    pub(super) fn ask_for_topics<'c>(&self, consumer: &'c Consumer) -> Option<Question<'c>> {
+        let names: Vec<&str> = self.by_topic.keys().map(String::as_str).collect();
+        (!names.is_empty()).then(|| Question::ask(consumer, &names, PATIENCE))
+    }
+
     /// Stops the partitions whose topics are others by now, under the same names.
-    pub(super) fn look_after_topics(&mut self, consumer: &Consumer) -> KafkaResult<()> {
-        let mut topics: Vec<String> = self.by_topic.keys().cloned().collect();
-        topics.sort_unstable();
-        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        let ids = topic_ids(consumer, &names, PATIENCE);
+    pub(super) fn compare_topics(
+        &mut self,
+        consumer: &Consumer,
+        ids: &std::collections::HashMap<String, String>,
+    ) -> KafkaResult<()> {
         let mut stopped = TopicPartitionList::new();
         for slot in 0..self.parts.len() {
             let part = &self.parts[slot];
@@ -603,6 +679,32 @@ impl Core {
             _ => tracing::debug!(%error, reason, "kafka"),
         }
     }
+}
+
+/// The headers of a message. A name may be any bytes: what is no UTF-8 of one is shown as U+FFFD.
+fn headers<'m>(message: &'m BorrowedMessage<'_>) -> Vec<(Cow<'m, str>, Option<&'m [u8]>)> {
+    let mut all = Vec::new();
+    let mut list = std::ptr::null_mut();
+    // SAFETY: the message lives as long as `'m`, and its list of headers belongs to it, with names and values; librdkafka
+    // parses them at the first call and changes nothing of them later. Names end with a zero byte. A pointer is read only when
+    // the call that sets it has said that there is something.
+    unsafe {
+        if rd::rd_kafka_message_headers(message.ptr(), &mut list)
+            != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+        {
+            return all;
+        }
+        for at in 0.. {
+            let (mut name, mut value, mut len) = (std::ptr::null(), std::ptr::null(), 0);
+            let found = rd::rd_kafka_header_get_all(list, at, &mut name, &mut value, &mut len);
+            if found != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                break;
+            }
+            let value = (!value.is_null()).then(|| std::slice::from_raw_parts(value.cast(), len));
+            all.push((CStr::from_ptr(name).to_string_lossy(), value));
+        }
+    }
+    all
 }
 
 const RECREATED: &str = "the topic was deleted and made anew since: its offsets mean other records now. Drop the stream and \

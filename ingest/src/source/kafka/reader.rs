@@ -3,6 +3,7 @@
 use super::client::{Consumer, Context};
 use super::core::{Core, Debt, PATIENCE, is_unknown};
 use super::spec::{KafkaSpec, Matcher, Topics};
+use super::topic_id::Question;
 use crate::source::control::{Control, Ended, Wish};
 use crate::source::pipe::Pipe;
 use crate::source::status::{SourceState, SourceStatus};
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 const IDLE: Duration = Duration::from_millis(50);
 /// How often new partitions and topics are looked for, and whether the old ones are what they were.
 const LOOK: Duration = Duration::from_secs(5);
-/// So many messages are taken before it is asked whether the log has room again.
+/// So many messages are taken before it is asked whether the log has room again, and what else is to be done.
 const ROUND: u32 = 64;
 /// From so many rows on a batch is sent as soon as the log has nothing else to do, although more is waiting.
 const WORTH: usize = 512;
@@ -38,10 +39,12 @@ pub(super) fn run(
     make_pipe: &dyn Fn() -> Result<Pipe, Ended>,
 ) -> Result<(), Ended> {
     let matcher = spec.matcher().map_err(Ended::Failed)?;
+    let pipe = make_pipe()?;
+    // Another stream, of another name or of this one made anew, has places of its own, and so claims of its own.
+    let member = &format!("{member}.{}", pipe.stream().id.0);
     if spec.group.is_some() {
         settle_old_debts(spec, member, control, make_pipe, &matcher)?;
     }
-    let pipe = make_pipe()?;
     let status = pipe.status().clone();
     let consumer = consumer(spec, member, pipe)?;
     let mut reader = Reader {
@@ -53,7 +56,7 @@ pub(super) fn run(
         make_pipe,
         status,
         looked: None,
-        paused: false,
+        question: None,
     };
     if let Some(topics) = reader.subscription() {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
@@ -82,7 +85,8 @@ struct Reader<'a> {
     status: Arc<SourceStatus>,
     /// When topics were looked at last.
     looked: Option<Instant>,
-    paused: bool,
+    /// What the topics are was asked and not answered yet.
+    question: Option<Question<'a>>,
 }
 
 impl Reader<'_> {
@@ -100,44 +104,46 @@ impl Reader<'_> {
     }
 
     fn read(&mut self) -> Result<(), Ended> {
-        let mut round = 0;
         loop {
             match self.control.wish() {
                 Wish::End => return self.end(),
                 Wish::Pause => self.pause(SourceState::Paused)?,
                 Wish::Run if self.core().pipe.is_pressed() => self.pause(SourceState::Pressed)?,
-                Wish::Run if self.paused => self.resume()?,
+                Wish::Run if self.core().resting => self.resume()?,
                 Wish::Run => {}
             }
             self.look()?;
             self.mend()?;
-            let wait = if self.core().pipe.has_batch() {
-                Duration::ZERO
-            } else {
-                IDLE
-            };
+            self.take_some()?;
+        }
+    }
+
+    /// Takes what has come, at most a round of it, and sends what is to be sent.
+    fn take_some(&mut self) -> Result<(), Ended> {
+        let mut wait = match self.core().pipe.has_batch() {
+            true => Duration::ZERO,
+            false => IDLE,
+        };
+        for _ in 0..ROUND {
             match self.consumer.poll(wait) {
                 Some(Ok(message)) => {
-                    let taken = self.core().take(&message);
+                    let mut core = self.core();
+                    let taken = core.take(&message);
+                    let full = core.pipe.is_full();
+                    drop((core, message));
                     if let Err(wait) = taken {
-                        drop(message);
-                        self.wait(&wait)?;
-                        continue;
+                        return self.wait(&wait);
                     }
-                    round += 1;
-                    let full = self.core().pipe.is_full();
-                    if full || round >= ROUND {
-                        round = 0;
-                        self.pass_on(full)?;
+                    if full {
+                        return self.pass_on(true);
                     }
                 }
-                Some(Err(error)) => self.trouble(&error)?,
-                None => {
-                    round = 0;
-                    self.send()?;
-                }
+                Some(Err(error)) => return self.trouble(&error),
+                None => return self.send(),
             }
+            wait = Duration::ZERO;
         }
+        self.pass_on(false)
     }
 
     /// Amid messages: sends the batch if it is worth it, or must be.
@@ -173,7 +179,8 @@ impl Reader<'_> {
             if core.pipe.has_room() {
                 if let Err(error) = core.claim(self.consumer) {
                     // The group is in motion, or has gone on without us: what is not claimed is not ours.
-                    tracing::info!(%error, "a claim was refused; reading again from what is claimed");
+                    let why = format!("a claim was refused: {error}");
+                    self.status.set(SourceState::Waiting, Some(why));
                     core.rewind = true;
                 } else {
                     core.pipe.send();
@@ -182,9 +189,9 @@ impl Reader<'_> {
                 settled = core.pipe.settle(Duration::from_millis(1));
             }
         }
-        let running = core.owns_any() || self.spec.group.is_some();
+        let running = !core.resting && (core.owns_any() || self.spec.group.is_some());
         drop(core);
-        if settled.is_ok() && running && !self.paused {
+        if settled.is_ok() && running {
             self.note_running();
         }
         self.settled(settled)
@@ -200,8 +207,11 @@ impl Reader<'_> {
     fn settled(&mut self, settled: Result<(), tsdb::Error>) -> Result<(), Ended> {
         let Err(error) = settled else { return Ok(()) };
         match error {
-            tsdb::Error::TakenAlready { .. } => {
+            tsdb::Error::TakenAlready { .. } | tsdb::Error::OutOfOrder { .. } => {
                 tracing::info!(%error, "reading on from there");
+            }
+            tsdb::Error::Refused(_) => {
+                tracing::info!(%error, "looking for the message that is at fault");
             }
             tsdb::Error::Poisoned(_) => return Err(Ended::Failed(error.to_string())),
             tsdb::Error::Closed => return Err(Ended::Retry(error.to_string())),
@@ -265,6 +275,14 @@ impl Reader<'_> {
 
     /// Looks for new topics and partitions now and then, and whether the old ones are what they were.
     fn look(&mut self) -> Result<(), Ended> {
+        if let Some(ids) = self
+            .question
+            .as_ref()
+            .and_then(|q| q.answer(Duration::ZERO))
+        {
+            self.question = None;
+            self.core().compare_topics(self.consumer, &ids)?;
+        }
         if self.looked.is_some_and(|at| at.elapsed() < LOOK) {
             return Ok(());
         }
@@ -278,8 +296,9 @@ impl Reader<'_> {
                 return Err(error.into());
             }
         }
-        if !first && let Err(error) = self.core().look_after_topics(self.consumer) {
-            tracing::debug!(%error, "topics can't be looked after now");
+        if !first && self.question.is_none() {
+            let question = self.core().ask_for_topics(self.consumer);
+            self.question = question;
         }
         Ok(())
     }
@@ -316,10 +335,12 @@ impl Reader<'_> {
 
     /// Reads no further, until whatever it was that made us stop is over.
     fn pause(&mut self, state: SourceState) -> Result<(), Ended> {
-        if !self.paused {
-            self.consumer.pause(&self.core().reading())?;
-            self.paused = true;
+        let mut core = self.core();
+        if !core.resting {
+            core.resting = true;
+            self.consumer.pause(&core.reading())?;
         }
+        drop(core);
         self.status.set(state, None);
         self.send()?;
         self.control.wait(Duration::from_millis(5));
@@ -327,8 +348,10 @@ impl Reader<'_> {
     }
 
     fn resume(&mut self) -> Result<(), Ended> {
-        self.consumer.resume(&self.core().reading())?;
-        self.paused = false;
+        let mut core = self.core();
+        core.resting = false;
+        self.consumer.resume(&core.reading())?;
+        drop(core);
         self.status.set(SourceState::Running, None);
         Ok(())
     }
@@ -448,8 +471,8 @@ pub(super) fn settle_debts(
     core.lock().begin_debts(&consumer, &debts)?;
     while !debts.is_empty() {
         if control.wish() == Wish::End {
-            // They are still in the group's records.
-            return Ok(());
+            // They are still in the group's records: nothing more is to be claimed before they are taken.
+            return Err(Ended::Told);
         }
         match consumer.poll(IDLE) {
             Some(Ok(message)) => {

@@ -153,6 +153,8 @@ impl KafkaSpec {
             ("allow.auto.create.topics", "false"),
             // Messages wait here for the log, at most so many.
             ("queued.max.messages.kbytes", "32768"),
+            // The default of a second leaves the queue empty for most of it: the log takes those kilobytes in a tenth.
+            ("fetch.queue.backoff.ms", "5"),
             ("fetch.error.backoff.ms", "100"),
             ("fetch.wait.max.ms", "100"),
             ("reconnect.backoff.max.ms", "1000"),

@@ -6,55 +6,80 @@ use rdkafka::bindings as rd;
 use rdkafka::consumer::Consumer as _;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char};
+use std::marker::PhantomData;
 use std::time::Duration;
 
-/// The ids of the topics that the brokers know, by name; an empty map when they do not answer in time, and brokers before
-/// Kafka 2.8 know none.
-pub(super) fn topic_ids(
-    consumer: &Consumer,
-    topics: &[&str],
-    patience: Duration,
-) -> HashMap<String, String> {
-    let names: Vec<CString> = topics
-        .iter()
-        .filter_map(|t| CString::new(*t).ok())
-        .collect();
-    if names.is_empty() {
-        return HashMap::new();
+/// A question for the ids of topics, on its way to the brokers.
+pub(super) struct Question<'c> {
+    queue: *mut rd::rd_kafka_queue_t,
+    of: PhantomData<&'c Consumer>,
+}
+
+impl<'c> Question<'c> {
+    /// Asks; the answer comes, or is empty, within `patience`.
+    pub(super) fn ask(consumer: &'c Consumer, topics: &[&str], patience: Duration) -> Self {
+        let names: Vec<CString> = topics
+            .iter()
+            .filter_map(|t| CString::new(*t).ok())
+            .collect();
+        let mut pointers: Vec<*const c_char> = names.iter().map(|n| n.as_ptr()).collect();
+        let timeout = millis(patience);
+        let client = consumer.client().native_ptr();
+        // SAFETY: `client` lives as long as `consumer`. `pointers` and the strings behind them live until the collection,
+        // which copies them, is made. What is made here is destroyed here, once, after its last use, but for the queue: that
+        // is for the answer, and destroyed with this question, before `consumer` can be.
+        unsafe {
+            let queue = rd::rd_kafka_queue_new(client);
+            let collection =
+                rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+            let options = rd::rd_kafka_AdminOptions_new(
+                client,
+                rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
+            );
+            let mut words = [0 as c_char; 64];
+            rd::rd_kafka_AdminOptions_set_request_timeout(
+                options,
+                timeout,
+                words.as_mut_ptr(),
+                words.len(),
+            );
+            rd::rd_kafka_DescribeTopics(client, collection, options, queue);
+            rd::rd_kafka_AdminOptions_destroy(options);
+            rd::rd_kafka_TopicCollection_destroy(collection);
+            Question {
+                queue,
+                of: PhantomData,
+            }
+        }
     }
-    let mut pointers: Vec<*const c_char> = names.iter().map(|n| n.as_ptr()).collect();
-    let timeout = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
-    let client = consumer.client().native_ptr();
-    // SAFETY: `client` lives as long as `consumer`. `pointers` and the strings behind them live until the collection, which
-    // copies them, is made. Each object made here is destroyed here, once, after its last use: what the event owns
-    // (descriptions, ids, texts) is copied out before the event goes.
-    unsafe {
-        let collection =
-            rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-        let options = rd::rd_kafka_AdminOptions_new(
-            client,
-            rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
-        );
-        let mut words = [0 as c_char; 64];
-        rd::rd_kafka_AdminOptions_set_request_timeout(
-            options,
-            timeout,
-            words.as_mut_ptr(),
-            words.len(),
-        );
-        let queue = rd::rd_kafka_queue_new(client);
-        rd::rd_kafka_DescribeTopics(client, collection, options, queue);
-        let event = rd::rd_kafka_queue_poll(queue, timeout);
-        let mut ids = HashMap::new();
-        if !event.is_null() {
+
+    /// The ids of the topics that the brokers know, by name, if the answer comes within `wait`. An empty map when they have
+    /// not answered in time, and brokers before Kafka 2.8 know no ids. To be asked until there is an answer.
+    pub(super) fn answer(&self, wait: Duration) -> Option<HashMap<String, String>> {
+        // SAFETY: the queue is live, and so is an event from it until it is destroyed here, after all was copied out of it.
+        unsafe {
+            let event = rd::rd_kafka_queue_poll(self.queue, millis(wait));
+            if event.is_null() {
+                return None;
+            }
+            let mut ids = HashMap::new();
             read(event, &mut ids);
             rd::rd_kafka_event_destroy(event);
+            Some(ids)
         }
-        rd::rd_kafka_queue_destroy(queue);
-        rd::rd_kafka_AdminOptions_destroy(options);
-        rd::rd_kafka_TopicCollection_destroy(collection);
-        ids
     }
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        // SAFETY: made in `ask`, destroyed here alone. An answer that comes later finds a queue that librdkafka counts
+        // references to.
+        unsafe { rd::rd_kafka_queue_destroy(self.queue) }
+    }
+}
+
+fn millis(time: Duration) -> i32 {
+    i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
 }
 
 /// Copies the ids out of an answer.
