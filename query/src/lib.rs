@@ -15,8 +15,9 @@ pub mod types;
 pub mod view;
 
 pub use engine::{
-    Keyed, Letter, LetterDecoder, NewSink, Output, QueryConfig, QueryEngine, RowStream, Session,
-    SinkBoard, SinkFrom, SinkInfo, SourceBoard, SourceInfo, SourcePartition, ViewInfo, Views,
+    Keyed, Letter, LetterDecoder, Message, NewSink, Output, QueryConfig, QueryEngine, RowStream,
+    Session, SinkBoard, SinkFrom, SinkInfo, SourceBoard, SourceInfo, SourcePartition, ViewInfo,
+    Views,
 };
 pub use error::QueryError;
 pub use query_lang as lang;

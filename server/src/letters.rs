@@ -3,33 +3,58 @@
 use ingest::decode::json::JsonFormat;
 use ingest::decode::line_protocol::{LineContext, LineDecoder};
 use ingest::decode::{Precision, RefusedRow, RowContext, csv, json};
+use ingest::source::{Intake, Record, Sources};
 use query::{Letter, LetterDecoder};
+use std::collections::HashMap;
 use std::sync::Arc;
+use tsdb::types::StreamId;
 use tsdb::{Engine, Rows, Stream};
+
+/// The kinds of sources whose letters are messages.
+const OF_MESSAGES: [&str; 4] = ["kafka", "nats", "mqtt", "file"];
+
+/// What takes messages, by the stream that they are for.
+type Intakes = HashMap<StreamId, Result<Intake, String>>;
 
 /// Decodes letters.
 pub(crate) struct Letters {
     engine: Engine,
+    sources: Arc<Sources>,
     lines: LineDecoder,
 }
 
 impl Letters {
-    pub(crate) fn new(engine: Engine) -> Letters {
+    pub(crate) fn new(engine: Engine, sources: Arc<Sources>) -> Letters {
         Letters {
             engine,
+            sources,
             lines: LineDecoder::new(),
         }
     }
 
     /// The rows that one letter becomes.
-    fn letter(&self, db: &str, letter: &Letter) -> Result<Vec<Rows>, String> {
+    fn letter(
+        &self,
+        db: &str,
+        letter: &Letter,
+        intakes: &mut Intakes,
+    ) -> Result<Vec<Rows>, String> {
+        let catalog = self.engine.catalog();
+        let stream = catalog.stream(db, &letter.stream);
+        let stream = stream.ok_or_else(|| format!("there is no stream \"{}\"", letter.stream))?;
+        if OF_MESSAGES.contains(&letter.source.as_str()) {
+            let intake = intakes
+                .entry(stream.id)
+                .or_insert_with(|| self.sources.intake(&stream));
+            return self.message(letter, intake.as_mut().map_err(|e| e.clone())?);
+        }
         let payload = letter.payload.trim();
         if payload.is_empty() {
             return Err("nothing of it was kept".to_owned());
         }
-        let catalog = self.engine.catalog();
-        let stream = catalog.stream(db, &letter.stream);
-        let stream = stream.ok_or_else(|| format!("there is no stream \"{}\"", letter.stream))?;
+        if payload.contains(char::REPLACEMENT_CHARACTER) {
+            return Err("it was no UTF-8, and its bytes were not kept".to_owned());
+        }
         if payload.starts_with(['{', '[']) {
             let decode = |ctx: &RowContext, refused: &mut dyn FnMut(RefusedRow<'_>)| {
                 json::decode(payload.as_bytes(), JsonFormat::Document, ctx, refused)
@@ -58,6 +83,48 @@ impl Letters {
             None => Err(
                 "only JSON, lines, and CSV whose columns are declared can be read again".to_owned(),
             ),
+        }
+    }
+
+    /// The rows of a message, as the source takes it. What came with it comes again; its place is the one that it had.
+    fn message(&self, letter: &Letter, intake: &mut Intake) -> Result<Vec<Rows>, String> {
+        let part = &letter.message;
+        let value = match &part.value_hex {
+            Some(hex) => bytes(hex).ok_or("its bytes were not kept")?,
+            None => letter.payload.clone().into_bytes(),
+        };
+        let headers: serde_json::Map<String, serde_json::Value> = match &part.headers {
+            Some(text) => serde_json::from_str(text).map_err(|e| format!("its headers: {e}"))?,
+            None => serde_json::Map::new(),
+        };
+        let mut named = Vec::new();
+        for (name, value) in &headers {
+            let all = match value {
+                serde_json::Value::Array(all) => all.as_slice(),
+                one => std::slice::from_ref(one),
+            };
+            named.extend(
+                all.iter()
+                    .map(|v| (name.as_str(), v.as_str().map(str::as_bytes))),
+            );
+        }
+        let (topic, partition, offset) = place(&letter.position);
+        let record = Record {
+            key: part.key.as_deref().map(str::as_bytes),
+            value: Some(&value),
+            headers: &named,
+            time_ns: part.time_ns,
+            topic,
+            partition,
+            offset,
+        };
+        let pushed = intake.push(&record, self.engine.clock().wall_ns());
+        let taken = intake.take();
+        pushed.map_err(|wait| wait.reason)?;
+        match taken.last_error {
+            Some(why) => Err(why),
+            None if taken.rows.is_empty() => Err("it holds no row".to_owned()),
+            None => Ok(taken.rows),
         }
     }
 
@@ -120,8 +187,135 @@ fn unit(line: &str) -> Precision {
     }
 }
 
+/// The parts of a message's position, `topic/partition@offset`.
+fn place(position: &str) -> (&str, i32, u64) {
+    let parts = position.rsplit_once('@').and_then(|(place, offset)| {
+        let (topic, partition) = place.rsplit_once('/')?;
+        Some((topic, partition.parse().ok()?, offset.parse().ok()?))
+    });
+    parts.unwrap_or((position, 0, 0))
+}
+
+/// What hex stands for.
+fn bytes(hex: &str) -> Option<Vec<u8>> {
+    let digit = |c: u8| char::from(c).to_digit(16);
+    let pairs = hex.as_bytes().chunks(2);
+    pairs
+        .map(|pair| match pair {
+            [high, low] => u8::try_from(digit(*high)? * 16 + digit(*low)?).ok(),
+            _ => None,
+        })
+        .collect()
+}
+
 impl LetterDecoder for Letters {
     fn decode(&self, db: &str, letters: &[Letter]) -> Vec<Result<Vec<Rows>, String>> {
-        letters.iter().map(|l| self.letter(db, l)).collect()
+        let mut intakes = Intakes::new();
+        letters
+            .iter()
+            .map(|l| self.letter(db, l, &mut intakes))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ingest::source::SourcesConfig;
+    use tsdb::types::{DataType, Role};
+
+    /// A message is taken again with all that came with it.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_message_is_taken_as_its_source_takes_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(&tsdb::EngineConfig::new(dir.path())).unwrap();
+        let column = |n: &str, t, r| (n.to_owned(), t, r);
+        let extra = [
+            ("kafka_topic", "t"),
+            ("value_format", "csv"),
+            ("csv_columns", "a,b"),
+            ("include", "key as k, header:h as h, offset as o"),
+        ];
+        let def = tsdb::StreamDef {
+            columns: vec![
+                column("time", DataType::Timestamp, Role::Time),
+                column("a", DataType::Utf8, Role::Field),
+                column("b", DataType::Int64, Role::Field),
+            ],
+            options: tsdb::StreamOptions {
+                extra: extra.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec(),
+                ..tsdb::StreamOptions::default()
+            },
+        };
+        let stream = engine
+            .catalog()
+            .create_stream("default", "s", &def)
+            .unwrap();
+        let sources = Sources::new(engine.clone(), SourcesConfig::default()).unwrap();
+        let letters = Letters::new(engine.clone(), Arc::new(sources));
+        let time_ns = 1_700_000_000_000_000_000;
+        let letter = |payload: &str, value_hex: Option<&str>| Letter {
+            stream: "s".into(),
+            source: "kafka".into(),
+            position: "t/3@99".into(),
+            reason: "it was another type then".into(),
+            payload: payload.into(),
+            message: query::Message {
+                key: Some("key".into()),
+                time_ns: Some(time_ns),
+                headers: Some(r#"{"h":["x","y"]}"#.into()),
+                value_hex: value_hex.map(str::to_owned),
+            },
+        };
+        // `{"` begins a CSV value as well as anything; hex is what was there where the payload is not.
+        let tried = letters.decode(
+            "default",
+            &[
+                letter("{x,7", None),
+                letter("\u{fffd},8", Some("ff2c38")),
+                letter("z,eight", None),
+            ],
+        );
+        assert!(
+            tried[1].as_ref().unwrap_err().contains("UTF-8"),
+            "{tried:?}"
+        );
+        assert!(
+            tried[2].as_ref().unwrap_err().contains("\"b\""),
+            "{tried:?}"
+        );
+        let rows = tried.into_iter().next().unwrap().unwrap();
+        let lsn = engine.commit(tsdb::Request::of(rows)).unwrap();
+        assert!(lsn.0 > 0);
+        let schema = stream.schema();
+        let id = |n: &str| schema.column(n).unwrap().id;
+        let spec = tsdb::ScanSpec {
+            columns: ["a", "k", "h", "o"].map(id).to_vec(),
+            ..tsdb::ScanSpec::default()
+        };
+        let snapshot = engine.snapshot();
+        let mut seen = Vec::new();
+        let scan = snapshot.scan(&stream, spec).unwrap();
+        scan.read_all(&mut |batch| {
+            let text = |c: usize| {
+                let column = batch.columns[c].as_ref().unwrap();
+                String::from_utf8(column.str_at(0).to_vec()).unwrap()
+            };
+            let offset = batch.columns[3].as_ref().unwrap().i64_at(0);
+            seen.push((batch.rows, [text(0), text(1), text(2)], offset));
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+        let wanted = ["{x", "key", "y"].map(str::to_owned);
+        assert_eq!(seen, [(1, wanted, 99)]);
+    }
+
+    #[test]
+    fn a_position_and_hex_are_read() {
+        assert_eq!(place("a/b.c/3@99"), ("a/b.c", 3, 99));
+        assert_eq!(place("row 7"), ("row 7", 0, 0));
+        assert_eq!(bytes("00ffA0"), Some(vec![0, 255, 160]));
+        assert_eq!(bytes("0"), None);
+        assert_eq!(bytes("zz"), None);
     }
 }

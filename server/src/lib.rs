@@ -2,6 +2,7 @@
 
 mod config;
 mod encode;
+mod hash;
 mod http;
 mod letters;
 mod metrics;

@@ -177,7 +177,8 @@ async fn open(gate: Arc<Gate>, stop: watch::Receiver<bool>) -> Result<(), Server
             },
         )?;
         query.engine().hold_wal(OPENING, None);
-        query.set_letters(Arc::new(Letters::new(query.engine().clone())));
+        let letters = Letters::new(query.engine().clone(), sources.clone());
+        query.set_letters(Arc::new(letters));
         Ok::<_, ServerError>((query, views, sources, sinks, registry))
     });
     let (query, views, sources, sinks, registry) = opened

@@ -2,6 +2,7 @@
 
 use crate::http::App;
 use ingest::admission::Rejection;
+use ingest::dead_letter;
 use query::transform::Priority;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +63,36 @@ pub(crate) fn admit(app: &App, stream: &tsdb::Stream) -> Result<(), Rejection> {
         }),
         _ => Ok(()),
     }
+}
+
+/// Leaves rows of such streams out of a request that has others besides; they are counted.
+///
+/// # Errors
+/// 503, to be tried again, when all rows are of such streams.
+pub(crate) fn shed(app: &App, rows: &mut Vec<tsdb::Rows>) -> Result<(), Rejection> {
+    let Some(floor) = floor(app.engine.pressure(), None) else {
+        return Ok(());
+    };
+    let catalog = app.engine.catalog();
+    let low = |rows: &tsdb::Rows| {
+        let stream = catalog.stream_by_id(rows.stream())?;
+        // What was refused is never lost besides.
+        let is_low = Priority::of(&stream) < floor && stream.name != dead_letter::STREAM;
+        is_low.then_some(stream)
+    };
+    if let Some(stream) = rows.first().and_then(low)
+        && rows.iter().all(|r| low(r).is_some())
+    {
+        return admit(app, &stream);
+    }
+    rows.retain(|rows| match low(rows) {
+        Some(stream) => {
+            app.query.transforms().count_shed(&stream, rows.count());
+            false
+        }
+        None => true,
+    });
+    Ok(())
 }
 
 #[cfg(test)]

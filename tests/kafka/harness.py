@@ -81,9 +81,9 @@ class Case(unittest.TestCase):
         """One line about what was seen."""
         print(f"{self.topic}: {words} ({time.monotonic() - self.begun:.0f} s)", flush=True)
 
-    def node(self, name="node", env=None):
+    def node(self, name="node", env=None, enter=None):
         """A server that runs, and is killed when the case is over."""
-        node = Node(self.folder, name, env)
+        node = Node(self.folder, name, env, enter)
         self.addCleanup(node.kill)
         return node.start()
 

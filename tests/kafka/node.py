@@ -28,7 +28,9 @@ class Refused(Failed):
 class Node:
     """A server with its data folder and a port that stays across restarts."""
 
-    def __init__(self, folder, name="node", env=None):
+    def __init__(self, folder, name="node", env=None, enter=None):
+        # `enter` is called in the child before its program.
+        self.enter = enter
         self.name = name
         self.folder = Path(folder) / name
         self.log_path = Path(folder) / f"{name}.log"
@@ -45,10 +47,15 @@ class Node:
         with open(self.log_path, "ab") as log:
             self.child = subprocess.Popen(
                 [str(binary()), "serve", "--data-dir", str(self.folder), "--listen", f"127.0.0.1:{self.port}"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **self.env}, preexec_fn=die_with_parent)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **self.env}, preexec_fn=self._begin)
         if wait:
             self.await_ready()
         return self
+
+    def _begin(self):
+        die_with_parent()
+        if self.enter:
+            self.enter()
 
     def await_ready(self, seconds=120):
         """Returns when /ready says so; Failed when the server has ended or takes too long."""

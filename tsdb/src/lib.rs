@@ -23,7 +23,7 @@ pub use catalog::{
 };
 pub use engine::{
     Commit, CommitObserver, Done, Engine, EngineConfig, EngineMetrics, Request, RowTransform, Rows,
-    SEAL_ROWS, Snapshot, StorageStats, StreamStorage, pick,
+    SEAL_ROWS, Sifted, Snapshot, StorageStats, StreamStorage, pick,
 };
 pub use error::Error;
 pub use scan::{

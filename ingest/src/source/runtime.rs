@@ -312,42 +312,63 @@ impl Worker {
         }
     }
 
-    /// The intake that the stream's options ask for.
     fn intake(&self) -> Result<Intake, String> {
-        let option = |name: &str| {
-            let all = self.stream.options.extra.iter();
-            all.rev().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
-        };
-        let format = match (self.config.formats)(&self.stream)? {
-            Some(format) => format,
-            None => {
-                let of_file = option("file_format").filter(|_| self.status.kind == "file");
-                let name = option("value_format").or(of_file).unwrap_or("json");
-                Format::parse(name).ok_or_else(|| {
+        intake(&self.engine, &self.config, &self.stream, self.status.kind)
+    }
+}
+
+impl Sources {
+    /// An intake that takes messages as the stream's source does.
+    ///
+    /// # Errors
+    /// When the stream has no source, or its options can't be.
+    pub fn intake(&self, stream: &Arc<Stream>) -> Result<Intake, String> {
+        let kind = spec::kind(stream)
+            .ok_or_else(|| format!("stream \"{}\" has no source any more", stream.name))?;
+        intake(&self.engine, &self.config, stream, kind)
+    }
+}
+
+/// The intake that a stream's options ask for.
+fn intake(
+    engine: &Engine,
+    config: &SourcesConfig,
+    stream: &Arc<Stream>,
+    kind: &'static str,
+) -> Result<Intake, String> {
+    let option = |name: &str| {
+        let all = stream.options.extra.iter();
+        all.rev().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    };
+    let format = match (config.formats)(stream)? {
+        Some(format) => format,
+        None => {
+            let of_file = option("file_format").filter(|_| kind == "file");
+            let name = option("value_format").or(of_file).unwrap_or("json");
+            Format::parse(name).ok_or_else(|| {
                     format!(
                         "value_format '{name}' is not known; use json, csv, avro, protobuf, json_schema, line_protocol, \
                          text or raw"
                     )
                 })?
-            }
-        };
-        let format = match option("csv_columns") {
-            Some(columns) => format.csv_columns(columns),
-            None => format,
-        };
-        let include = option("include").map_or(Ok(Include::default()), |text| {
-            Include::parse(text).map_err(|e| e.to_string())
-        })?;
-        let include = match option("key_format") {
-            Some(name) => include.key_format(name).map_err(|e| e.to_string())?,
-            None => include,
-        };
-        Ok(Intake::new(
-            self.engine.catalog().clone(),
-            self.stream.clone(),
-            format,
-            include,
-            self.status.kind,
-        ))
-    }
+        }
+    };
+    let format = match option("csv_columns") {
+        Some(columns) => format.csv_columns(columns),
+        None => format,
+    };
+    let include = option("include").map_or(Ok(Include::default()), |text| {
+        Include::parse(text).map_err(|e| e.to_string())
+    })?;
+    let include = match option("key_format") {
+        Some(name) => include.key_format(name).map_err(|e| e.to_string())?,
+        None => include,
+    };
+    Ok(Intake::new(
+        engine.catalog().clone(),
+        stream.clone(),
+        format,
+        include,
+        kind,
+    ))
 }

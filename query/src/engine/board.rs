@@ -144,8 +144,8 @@ impl QueryEngine {
         if !self.board().is_some_and(|b| b.pause(&stream, paused)) {
             return none(format!("stream \"{}\" has no source", stream.name));
         }
-        let lsn = self.log().await?;
         let did = if paused { "paused" } else { "resumed" };
-        Ok(self.done(format!("source of {} {did}", stream.name), lsn, Vec::new()))
+        let message = format!("source of {} {did}", stream.name);
+        self.logged(session, message, Vec::new()).await
     }
 }

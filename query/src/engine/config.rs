@@ -44,7 +44,7 @@ pub struct Session {
     pub time_limit: Option<Duration>,
     /// Most bytes one statement may hold; the engine's limit when absent or more.
     pub memory_limit: Option<usize>,
-    /// The key of the request, if it bears one: an INSERT commits its reply under it.
+    /// The key of the request, if it bears one: a statement that changes something commits its reply under it.
     pub keyed: Option<Keyed>,
 }
 

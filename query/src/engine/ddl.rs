@@ -9,7 +9,8 @@ use query_lang::ast::{
 };
 use std::collections::HashSet;
 use std::sync::Arc;
-use tsdb::{Error, Lsn, Request};
+use tsdb::ledger::KeyedReply;
+use tsdb::{Error, Request, Rows};
 
 impl QueryEngine {
     pub(super) async fn ddl(
@@ -29,8 +30,12 @@ impl QueryEngine {
                         name.value
                     )));
                 }
-                let lsn = self.log().await?;
-                Ok(self.done(format!("database {} created", name.value), lsn, Vec::new()))
+                self.logged(
+                    session,
+                    format!("database {} created", name.value),
+                    Vec::new(),
+                )
+                .await
             }
             StatementKind::CreateStream(create) => self.create_stream(session, sql, create).await,
             StatementKind::CreateTable(create) => self.create_table(session, sql, create).await,
@@ -50,12 +55,38 @@ impl QueryEngine {
         }
     }
 
-    /// Makes what the catalog now says durable.
-    pub(super) async fn log(&self) -> Result<Lsn, QueryError> {
-        self.engine()
-            .commit_async(Request::default())
+    /// Makes what the catalog now says durable, with the reply if the request bears a key.
+    pub(super) async fn logged(
+        &self,
+        session: &Session,
+        message: impl Into<String>,
+        notices: Vec<String>,
+    ) -> Result<Output, QueryError> {
+        self.commit(session, Vec::new(), message.into(), notices)
             .await
-            .map_err(engine_error)
+    }
+
+    /// Commits rows, with the reply if the request bears a key.
+    pub(super) async fn commit(
+        &self,
+        session: &Session,
+        rows: Vec<Rows>,
+        message: String,
+        notices: Vec<String>,
+    ) -> Result<Output, QueryError> {
+        let keyed = session.keyed.map(|keyed| KeyedReply {
+            key: keyed.key,
+            request: keyed.request,
+            reply: (keyed.reply)(&message, &notices).into(),
+        });
+        let request = Request {
+            rows,
+            keyed,
+            ..Request::default()
+        };
+        let committed = self.engine().commit_async(request).await;
+        let lsn = committed.map_err(engine_error)?;
+        Ok(self.done(message, lsn, notices))
     }
 
     /// The database and the name that a new thing is to have.
@@ -93,8 +124,8 @@ impl QueryEngine {
         let incoming = self.incoming(session, sql, create)?;
         let notices = incoming.new.notices.clone();
         self.make_stream(create, (&db, &name), session, incoming)?;
-        let lsn = self.log().await?;
-        Ok(self.done(format!("stream {name} created"), lsn, notices))
+        self.logged(session, format!("stream {name} created"), notices)
+            .await
     }
 
     async fn create_view(
@@ -135,8 +166,8 @@ impl QueryEngine {
         // A view over much history takes its time; the limit of queries is not meant for it.
         self.on_pool(std::time::Duration::from_secs(24 * 3600), job)
             .await?;
-        let lsn = self.log().await?;
-        Ok(self.done(format!("view {name} created"), lsn, notices))
+        self.logged(session, format!("view {name} created"), notices)
+            .await
     }
 
     async fn drop_named(
@@ -214,8 +245,7 @@ impl QueryEngine {
                 .locate(sql));
             }
         };
-        let lsn = self.log().await?;
-        Ok(self.done(message, lsn, Vec::new()))
+        self.logged(session, message, Vec::new()).await
     }
 }
 

@@ -1,6 +1,5 @@
 //! `INSERT`: rows of a query become rows of a stream, in one commit.
 
-use super::ddl::engine_error;
 use super::run::Asked;
 use super::sources::{EngineSources, Named};
 use super::{Output, QueryEngine, Session};
@@ -11,7 +10,7 @@ use crate::types::arrow_type;
 use query_lang::ast::{Ident, Insert, InsertSource};
 use std::sync::Arc;
 use tsdb::types::{BatchBuilder, ColumnDef};
-use tsdb::{Request, Rows, Stream};
+use tsdb::{Rows, Stream};
 
 /// Most rows one statement may insert: they are one commit, held in memory until it is durable.
 const MAX_ROWS: usize = 5_000_000;
@@ -88,22 +87,7 @@ impl QueryEngine {
             "inserted"
         };
         let message = format!("{count} rows {done}");
-        let keyed = session.keyed.map(|keyed| tsdb::ledger::KeyedReply {
-            key: keyed.key,
-            request: keyed.request,
-            reply: (keyed.reply)(&message, &notices).into(),
-        });
-        let request = Request {
-            rows,
-            keyed,
-            ..Request::default()
-        };
-        let lsn = self
-            .engine()
-            .commit_async(request)
-            .await
-            .map_err(engine_error)?;
-        Ok(self.done(message, lsn, notices))
+        self.commit(session, rows, message, notices).await
     }
 }
 

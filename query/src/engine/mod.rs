@@ -20,7 +20,7 @@ mod views;
 pub use board::{SourceBoard, SourceInfo, SourcePartition};
 pub use config::{Keyed, QueryConfig, Session};
 pub use output::{Output, RowStream};
-pub use replay::{Letter, LetterDecoder};
+pub use replay::{Letter, LetterDecoder, Message};
 pub use sinks::{NewSink, SinkBoard, SinkFrom, SinkInfo};
 pub(crate) use sources::source_of;
 pub use views::{ViewAnswer, ViewInfo, ViewRead, ViewReader, ViewSlice, Views};

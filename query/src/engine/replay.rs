@@ -40,7 +40,25 @@ pub struct Letter {
     pub reason: String,
     /// What it was, as far as it is text.
     pub payload: String,
+    /// What came with it, when it was a message.
+    pub message: Message,
 }
+
+/// What a message of a source had besides its value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// Its key, as text.
+    pub key: Option<String>,
+    /// Its time, in nanoseconds since the epoch.
+    pub time_ns: Option<i64>,
+    /// Its headers, a JSON object.
+    pub headers: Option<String>,
+    /// Its value in hex, when that is no text.
+    pub value_hex: Option<String>,
+}
+
+/// The columns of letters of messages, which the stream has once there was one.
+const MESSAGE: [&str; 4] = ["message_time", "key", "headers", "payload_hex"];
 
 /// Makes rows of letters. Called on query threads.
 pub trait LetterDecoder: Send + Sync {
@@ -96,8 +114,16 @@ impl QueryEngine {
                 (db, Some(name))
             }
         };
+        if self.transforms.is_shedding() {
+            return Err(QueryError::Busy(
+                "rows are being left out under the present load, and replayed ones would be; try again later".to_owned(),
+            ));
+        }
         // One at a time: what another one marks meanwhile would not be seen.
         let _alone = self.replays.lock().await;
+        // One that was given up with a commit under way has that in the log by now; behind ours it can be seen.
+        let marked = self.engine().commit_async(Request::default()).await;
+        marked.map_err(engine_error)?;
         let catalog = self.engine().catalog();
         let mut outcome = Outcome {
             lsn: self.engine().published(),
@@ -144,8 +170,16 @@ impl QueryEngine {
         sql: &str,
         condition: Option<Expr>,
     ) -> Result<super::RowStream, QueryError> {
+        let catalog = self.engine().catalog();
+        let schema = catalog.stream(&session.db, LETTERS).map(|s| s.schema());
+        let known = |c: &str| schema.as_ref().is_some_and(|s| s.column(c).is_some());
         let columns = ["time", "stream", "source", "position", "reason", "payload"];
-        let columns = columns.map(|c| format!("\"{c}\"")).join(", ");
+        let columns = columns.map(|c| format!("\"{c}\""));
+        let more = MESSAGE.map(|c| match known(c) {
+            true => format!("\"{c}\""),
+            false => format!("NULL AS \"{c}\""),
+        });
+        let columns = [columns.join(", "), more.join(", ")].join(", ");
         let mut query = parsed(&format!(
             "SELECT {columns} FROM \"{LETTERS}\" ORDER BY 1, 4"
         ))?;
@@ -323,6 +357,15 @@ fn decoded(batch: &RecordBatch) -> Result<Vec<Marked>, QueryError> {
         };
         value.to_owned()
     };
+    let message_times = cast(batch.column(6), &Arrow::Int64).map_err(failed)?;
+    let message_times = message_times.as_primitive::<Int64Type>();
+    let parts = (7..10)
+        .map(|i| cast(batch.column(i), &Arrow::Utf8).map_err(failed))
+        .collect::<Result<Vec<_>, _>>()?;
+    let part = |column: usize, row: usize| {
+        let column = parts[column].as_string::<i32>();
+        column.is_valid(row).then(|| column.value(row).to_owned())
+    };
     let letters = (0..batch.num_rows()).map(|row| {
         let letter = Letter {
             stream: text(0, row),
@@ -330,6 +373,14 @@ fn decoded(batch: &RecordBatch) -> Result<Vec<Marked>, QueryError> {
             position: text(2, row),
             reason: text(3, row),
             payload: text(4, row),
+            message: Message {
+                time_ns: message_times
+                    .is_valid(row)
+                    .then(|| message_times.value(row)),
+                key: part(0, row),
+                headers: part(1, row),
+                value_hex: part(2, row),
+            },
         };
         let hash = hash(times.value(row), &letter);
         (letter, hash)
@@ -345,6 +396,7 @@ fn hash(time: i64, letter: &Letter) -> i64 {
         position,
         reason,
         payload,
+        message: _,
     } = letter;
     let texts = [stream, source, position, reason, payload];
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;

@@ -138,8 +138,8 @@ impl QueryEngine {
         };
         let made = tokio::task::spawn_blocking(move || board.create(sink)).await;
         notices.extend(made.map_err(|e| QueryError::Internal(format!("create a sink: {e}")))??);
-        let lsn = self.log().await?;
-        Ok(self.done(format!("sink {name} created"), lsn, notices))
+        self.logged(session, format!("sink {name} created"), notices)
+            .await
     }
 
     pub(super) async fn drop_sink(
@@ -169,8 +169,7 @@ impl QueryEngine {
         let message = format!("sink {found} dropped");
         let dropped = tokio::task::spawn_blocking(move || board.drop_sink(&db, &found)).await;
         dropped.map_err(|e| QueryError::Internal(format!("drop a sink: {e}")))??;
-        let lsn = self.log().await?;
-        Ok(self.done(message, lsn, Vec::new()))
+        self.logged(session, message, Vec::new()).await
     }
 
     /// Refuses when a sink sends what is to be dropped.

@@ -14,7 +14,7 @@ use query_lang::ast::{
 };
 use std::sync::Arc;
 use tsdb::types::{BatchBuilder, DataType};
-use tsdb::{Request, Rows, TABLE_DELETED};
+use tsdb::{Rows, TABLE_DELETED};
 
 impl QueryEngine {
     pub(super) async fn create_table(
@@ -63,8 +63,8 @@ impl QueryEngine {
             registry.plan(&stream).table = Some(table);
             Ok(())
         })?;
-        let lsn = self.log().await?;
-        Ok(self.done(format!("table {name} created"), lsn, new.notices))
+        self.logged(session, format!("table {name} created"), new.notices)
+            .await
     }
 
     pub(super) fn drop_table(&self, table: &Table) -> Result<(), QueryError> {
@@ -133,20 +133,9 @@ impl QueryEngine {
             }
         }
         let count = builder.rows();
-        let lsn = match Rows::from_builder(builder) {
-            None => self.engine().published(),
-            Some(rows) => {
-                let request = Request {
-                    rows: vec![rows],
-                    ..Request::default()
-                };
-                self.engine()
-                    .commit_async(request)
-                    .await
-                    .map_err(engine_error)?
-            }
-        };
-        Ok(self.done(format!("{count} rows deleted"), lsn, notices))
+        let rows = Rows::from_builder(builder).into_iter().collect();
+        let message = format!("{count} rows deleted");
+        self.commit(session, rows, message, notices).await
     }
 }
 

@@ -18,7 +18,7 @@ use crate::table::Table;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 use program::Tally;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use tsdb::types::{Batch, StreamId};
@@ -178,12 +178,17 @@ impl Registry {
     }
 }
 
+/// A stream and what has become of its rows.
+type StreamCounts = (Arc<Stream>, Arc<Counts>);
+
 /// The transforms of an engine.
 #[derive(Default)]
 pub struct Transforms {
     any: AtomicBool,
     floor: AtomicU8,
     registry: RwLock<Registry>,
+    /// Of streams whose rows were shed before they came here.
+    shed: RwLock<BTreeMap<StreamId, StreamCounts>>,
 }
 
 impl Transforms {
@@ -195,11 +200,20 @@ impl Transforms {
         self.floor.store(level, Ordering::Relaxed);
     }
 
+    /// Whether any rows may be shed now.
+    pub(crate) fn is_shedding(&self) -> bool {
+        self.floor.load(Ordering::Relaxed) > 0
+    }
+
     /// The streams whose rows are filtered, sampled, shed or derived, with their counts.
     #[must_use]
-    pub fn counts(&self) -> Vec<(Arc<Stream>, Arc<Counts>)> {
+    pub fn counts(&self) -> Vec<StreamCounts> {
         let registry = self.registry.read();
-        let mut all: Vec<(Arc<Stream>, Arc<Counts>)> = Vec::new();
+        let shed = self.shed.read();
+        let alone = shed
+            .values()
+            .filter(|(s, _)| registry.get(s.id).is_none_or(|p| p.own.is_none()));
+        let mut all: Vec<StreamCounts> = alone.cloned().collect();
         for plan in registry.plans() {
             let derived = plan.derived.iter();
             let derived = derived.map(|d| (Arc::clone(&d.stream), Arc::clone(&d.counts)));
@@ -210,6 +224,23 @@ impl Transforms {
         }
         all.sort_by_key(|(stream, _)| stream.id);
         all
+    }
+
+    /// Counts rows of a stream that were shed as a whole, by its own priority.
+    pub fn count_shed(&self, stream: &Arc<Stream>, rows: usize) {
+        let planned = self.plan(stream.id).filter(|p| p.own.is_some());
+        let counts = match planned {
+            Some(plan) => Arc::clone(&plan.counts),
+            None => {
+                let mut shed = self.shed.write();
+                shed.retain(|_, (s, _)| !s.is_dropped());
+                let (_, counts) = shed
+                    .entry(stream.id)
+                    .or_insert_with(|| (Arc::clone(stream), Arc::default()));
+                Arc::clone(counts)
+            }
+        };
+        counts.shed.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
     /// Changes what is done with rows. Requests that come meanwhile wait, so that none passes by what is being made.

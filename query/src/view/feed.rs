@@ -14,7 +14,8 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::Column;
 use datafusion::logical_expr::Expr;
 use std::sync::Arc;
-use tsdb::{Commit, Engine, Snapshot, Stream};
+use tsdb::types::Batch;
+use tsdb::{Commit, Engine, Snapshot, Stream, pick};
 
 /// The rows that a query without state makes of each commit.
 pub struct RowFeed {
@@ -76,22 +77,35 @@ impl RowFeed {
         self.plan.query().source.schema.columns.len() != self.stream.schema().columns.len()
     }
 
-    /// The rows that a commit brings, in log order; batches without any are left out.
-    ///
-    /// # Errors
-    /// When a row can't be computed.
-    pub fn rows(&self, commit: &Commit) -> Result<Vec<RecordBatch>, QueryError> {
+    /// The rows that a commit brings, in log order; batches without any are left out. A row that can't be computed is left
+    /// out, and `refused` told why.
+    pub fn rows(&self, commit: &Commit, refused: &mut dyn FnMut(String)) -> Vec<RecordBatch> {
         let ours = commit.batches.iter().filter(|b| b.stream == self.stream.id);
         let mut all = Vec::new();
         for batch in ours {
-            let block = RowBlock::from_batch(batch);
-            let rows = self.plan.apply(&block, self.stream.as_ref());
-            let rows = rows.map_err(exec)?;
-            if rows.num_rows() > 0 {
+            if let Ok(rows) = self.of_batch(batch) {
                 all.push(rows);
+                continue;
+            }
+            // Which of them it is: each by itself.
+            let schema = self.stream.schema();
+            for row in 0..batch.rows as u32 {
+                let Some(one) = pick(batch, &schema, &[row]).finish() else {
+                    continue;
+                };
+                match self.of_batch(&one) {
+                    Ok(rows) => all.push(rows),
+                    Err(error) => refused(error.to_string()),
+                }
             }
         }
-        Ok(all)
+        all.retain(|rows| rows.num_rows() > 0);
+        all
+    }
+
+    fn of_batch(&self, batch: &Batch) -> Result<RecordBatch, StreamError> {
+        let block = RowBlock::from_batch(batch);
+        self.plan.apply(&block, self.stream.as_ref())
     }
 
     /// Hands the rows of a snapshot to `each`, until it fails.

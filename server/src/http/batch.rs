@@ -79,6 +79,7 @@ fn rows(app: &App, batch: &Batch<'_>, form: Form) -> Result<Taken, ApiError> {
         .stream
         .ok_or_else(|| ApiError::bad("a batch names its \"stream\""))?;
     let stream = ingest::stream(app, batch.db, name, batch.create, form, batch.data)?;
+    crate::shedding::admit(app, &stream)?;
     let ctx = RowContext {
         unit: batch.precision.map(ingest::unit).transpose()?,
         ..RowContext::new(stream, app.engine.clock().wall_ns())
@@ -104,6 +105,7 @@ fn lines(app: &App, batch: &Batch<'_>) -> Result<Taken, ApiError> {
         let late = late_lines(batch.data, &decoded.too_old, &ctx);
         decoded.rows.extend(late);
     }
+    crate::shedding::shed(app, &mut decoded.rows)?;
     let told = decoded.errors.iter().map(|e| RowRefused {
         row: e.line,
         reason: e.reason.to_string(),

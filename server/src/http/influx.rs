@@ -203,6 +203,7 @@ async fn accept(
         rows.extend(late_lines(&body, &too_old, &ctx));
     }
     drop(body);
+    crate::shedding::shed(app, &mut rows)?;
     let refused = errors.first().map(|first| {
         let message = format!(
             "partial write: unable to parse '{}': {} dropped={rejected}",

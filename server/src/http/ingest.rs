@@ -229,10 +229,11 @@ impl Taken {
     }
 }
 
-/// Leaves half of the errors out, to make a reply shorter; false when there is none.
+/// Leaves half of the errors out, to make a reply shorter; false when there was none.
 fn halve(errors: &mut Vec<RowRefused>) -> bool {
+    let any = !errors.is_empty();
     errors.truncate(errors.len() / 2);
-    !errors.is_empty()
+    any
 }
 
 fn missing(name: &str) -> ApiError {

@@ -3,12 +3,10 @@
 //! The reply lies in the commit of the request's rows, so neither can be there without the other. What is here makes a
 //! repeat wait for a first that is on its way.
 
-mod hash;
-
 use super::{ApiError, App};
+use crate::hash::Hasher;
 use axum::response::Response;
 use bytes::Bytes;
-use hash::Hasher;
 use http::{HeaderMap, HeaderValue, header};
 use parking_lot::Mutex;
 use serde::{Serialize, de::DeserializeOwned};

@@ -20,6 +20,7 @@ mod registry;
 mod remote_write;
 mod reply;
 mod routes;
+mod samples;
 mod sources;
 mod sql;
 mod ui;

@@ -1,12 +1,13 @@
 //! `POST /v1/metrics`: OTLP over HTTP, in protobuf and JSON.
 
+use super::App;
 use super::reply::{self, ApiError};
-use super::{App, body, remote_write};
+use super::samples::{self, Sender};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::Incoming;
+use ingest::admission::Encoding;
 use ingest::decode::metric::{Form, MetricContext, reply as replies};
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// The route.
@@ -49,25 +50,16 @@ async fn take(
     arrived: Instant,
 ) -> Result<Vec<u8>, ApiError> {
     let (head, incoming) = request.into_parts();
-    let db = remote_write::database(&head.uri);
-    let body = body::read(&head.headers, incoming, &app.body_limits).await?;
-    reply::database(app, &db)?;
-    super::ingest::admit(app).await?;
-    let ctx = MetricContext {
-        catalog: app.engine.catalog(),
-        db: &db,
-        now_ns: app.engine.clock().wall_ns(),
+    let named = head.headers.get(header::CONTENT_ENCODING);
+    let sender = Sender {
         source: "otlp",
+        encoding: Encoding::from_header(named.map(|v| v.to_str().unwrap_or("?")))?,
+        arrived,
     };
-    let decode = || app.samples.otlp(&body, form, &ctx);
-    let decoded = app.heavy.run(body.len(), decode).await?;
-    app.metrics
-        .bytes_received
-        .fetch_add(body.len() as u64, Ordering::Relaxed);
-    drop(body);
-    let answer = replies::accepted(form, decoded.rejected, &decoded.errors.join("; "));
-    remote_write::commit(app, decoded, arrived).await?;
-    Ok(answer)
+    let decode = |body: &[u8], ctx: &MetricContext<'_>| app.samples.otlp(body, form, ctx);
+    let stored = samples::take(app, &head, incoming, sender, decode).await?;
+    let errors = stored.errors.join("; ");
+    Ok(replies::accepted(form, stored.rejected, &errors))
 }
 
 fn typed(status: StatusCode, form: Form, body: Vec<u8>) -> Response {

@@ -1,14 +1,13 @@
 //! `POST /api/v1/write`: Prometheus' remote write 1.0 and 2.0.
 
-use super::params::Params;
-use super::reply::{self, ApiError, status};
-use super::{App, body};
+use super::App;
+use super::reply::{ApiError, status};
+use super::samples::{self, Sender, Stored};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::Incoming;
 use ingest::admission::Encoding;
-use ingest::decode::metric::{DecodedMetrics, MetricContext, Version};
-use std::sync::atomic::Ordering;
+use ingest::decode::metric::{MetricContext, Version};
 use std::time::Instant;
 
 /// The route's names: Prometheus' own, and those that clients of other databases are set up with.
@@ -18,15 +17,6 @@ pub(crate) const PATHS: [&str; 3] = [
     "/prometheus/api/v1/write",
 ];
 
-/// What a request came to.
-struct Written {
-    samples: usize,
-    histograms: usize,
-    exemplars: usize,
-    /// Why some of it was refused.
-    refused: Option<ApiError>,
-}
-
 pub(crate) async fn post(app: &App, request: hyper::Request<Incoming>) -> Response {
     let started = Instant::now();
     let version = version(request.headers());
@@ -35,7 +25,7 @@ pub(crate) async fn post(app: &App, request: hyper::Request<Incoming>) -> Respon
         Ok(written) => written,
         Err(error) => return error.into_response(),
     };
-    let mut response = match written.refused {
+    let mut response = match partial(&written) {
         Some(error) => error.into_response(),
         None => {
             app.metrics.writes.record(started.elapsed());
@@ -94,87 +84,28 @@ async fn take(
     request: hyper::Request<Incoming>,
     version: Version,
     arrived: Instant,
-) -> Result<Written, ApiError> {
+) -> Result<Stored, ApiError> {
     let (head, incoming) = request.into_parts();
-    let db = database(&head.uri);
-    let encoding = match head.headers.get(header::CONTENT_ENCODING) {
-        None => Encoding::Snappy,
-        Some(value) => Encoding::from_header(Some(value.to_str().unwrap_or("?")))?,
-    };
-    let body = body::read_as(encoding, incoming, &app.body_limits).await?;
-    reply::database(app, &db)?;
-    super::ingest::admit(app).await?;
-    let ctx = MetricContext {
-        catalog: app.engine.catalog(),
-        db: &db,
-        now_ns: app.engine.clock().wall_ns(),
+    let sender = Sender {
         source: "remote_write",
+        encoding: match head.headers.get(header::CONTENT_ENCODING) {
+            None => Encoding::Snappy,
+            Some(value) => Encoding::from_header(Some(value.to_str().unwrap_or("?")))?,
+        },
+        arrived,
     };
-    let decode = || app.samples.remote_write(&body, version, &ctx);
-    let decoded = app.heavy.run(body.len(), decode).await?;
-    app.metrics
-        .bytes_received
-        .fetch_add(body.len() as u64, Ordering::Relaxed);
-    drop(body);
-    let written = Written {
-        samples: decoded.samples,
-        histograms: decoded.histograms,
-        exemplars: decoded.exemplars,
-        refused: partial(&decoded),
-    };
-    commit(app, decoded, arrived).await?;
-    Ok(written)
-}
-
-/// The database that the query string names.
-pub(super) fn database(uri: &http::Uri) -> String {
-    let named = Params::of(uri).get("db").filter(|d| !d.is_empty());
-    named.map_or_else(|| tsdb::DEFAULT_DATABASE.to_owned(), |d| d.into_owned())
-}
-
-/// Commits what samples came to, and lets the decoder know that their metadata is stored.
-pub(super) async fn commit(
-    app: &App,
-    decoded: DecodedMetrics,
-    arrived: Instant,
-) -> Result<(), ApiError> {
-    let accepted = decoded.samples + decoded.histograms + decoded.exemplars;
-    if !decoded.rows.is_empty() {
-        let request = tsdb::Request {
-            rows: decoded.rows,
-            ..tsdb::Request::default()
-        };
-        let lsn = app
-            .engine
-            .commit_async(request)
-            .await
-            .map_err(|e| match e {
-                // A stream that was dropped between decoding and commit: the same bytes again will do.
-                tsdb::Error::UnknownStream(_) => ApiError {
-                    retry_after: Some(1),
-                    ..ApiError::new(503, "busy", "a stream was dropped meanwhile; send it again")
-                },
-                e => ApiError::from(e),
-            })?;
-        app.metrics.events.acknowledged(lsn.0, arrived);
-    }
-    app.samples.learn(decoded.learned);
-    app.metrics
-        .rows_accepted
-        .fetch_add(accepted as u64, Ordering::Relaxed);
-    app.metrics
-        .rows_rejected
-        .fetch_add(decoded.rejected as u64, Ordering::Relaxed);
-    Ok(())
+    let decode =
+        |body: &[u8], ctx: &MetricContext<'_>| app.samples.remote_write(body, version, ctx);
+    samples::take(app, &head, incoming, sender, decode).await
 }
 
 /// Why not all is kept, if so. A sender does not send what was answered 400 again.
-fn partial(decoded: &DecodedMetrics) -> Option<ApiError> {
-    (decoded.rejected > 0).then(|| {
+fn partial(stored: &Stored) -> Option<ApiError> {
+    (stored.rejected > 0).then(|| {
         let message = format!(
             "partial write: {} samples, histograms and exemplars are refused: {}",
-            decoded.rejected,
-            decoded.errors.join("; ")
+            stored.rejected,
+            stored.errors.join("; ")
         );
         ApiError::new(400, "partial_write", message)
             .hint("the others are kept; the stream dead_letters has those that are refused")

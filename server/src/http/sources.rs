@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use ingest::source::{SourceState, SourceStatus};
 use query::transform::Counts;
+use query::{SinkBoard, SinkInfo};
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -155,8 +156,39 @@ const FIGURES: [Figure; 9] = [
 /// What can become of a row as it comes in, and where that is counted.
 type Way = (&'static str, fn(&Counts) -> &AtomicU64);
 
-/// What sources add to `/metrics`.
+/// What sinks add to `/metrics`.
+fn sinks(app: &App, page: &mut Page) {
+    let all = app.sinks.list();
+    let labels =
+        |s: &SinkInfo| format!("database=\"{}\",sink=\"{}\"", label(&s.db), label(&s.name));
+    let figures: [(&str, &str, &str, fn(&SinkInfo) -> u64); 3] = [
+        (
+            "tidemill_sink_records_total",
+            "counter",
+            "Records that a sink has sent.",
+            |s| s.rows,
+        ),
+        (
+            "tidemill_sink_lag",
+            "gauge",
+            "Commits that are not in the sink's topic yet.",
+            |s| s.lag,
+        ),
+        (
+            "tidemill_sink_running",
+            "gauge",
+            "1 while a sink sends, 0 in any other state.",
+            |s| u64::from(s.state == "running"),
+        ),
+    ];
+    for (name, kind, help, figure) in figures {
+        page.many(name, kind, help, all.iter().map(|s| (labels(s), figure(s))));
+    }
+}
+
+/// What sources and sinks add to `/metrics`.
 pub(crate) fn metrics(app: &App, page: &mut Page) {
+    sinks(app, page);
     let all = app.sources.statuses();
     let labels = |s: &SourceStatus| {
         let (db, stream) = (label(&s.db), label(&s.stream));

@@ -159,8 +159,8 @@ async fn run_once(
         return Err(internal("a statement that changes something gave rows"));
     };
     if !turn.asked().is_kept(app) {
-        // An INSERT commits its reply with its rows; what else there is finds its own traces when it is run again, so
-        // the reply may follow.
+        // Statements commit their reply with what they change, but for those that had nothing to do, and replays of dead
+        // letters, which are many commits and find their own marks when they are run again: there it may follow.
         let mut kept = Kept {
             message: message.clone(),
             notices: notices.clone(),

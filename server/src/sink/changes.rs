@@ -114,6 +114,7 @@ pub(super) fn follow(
 impl Follower<'_> {
     /// Sends what tells the view from what was sent.
     fn bring_to(&mut self, lsn: u64, rows: &RecordBatch, mut sent: Sent) -> Result<(), Ended> {
+        self.session.begin_commit(lsn);
         let serial = self.session.at.serial + 1;
         self.journal.begin(serial);
         let (plan, skip) = (self.plan, self.skip);
@@ -201,6 +202,7 @@ impl Follower<'_> {
     }
 
     fn send(&mut self, lsn: u64, folded: Folded) -> Result<(), Ended> {
+        self.session.begin_commit(lsn);
         let serial = self.session.at.serial + 1;
         self.journal.begin(serial);
         for (identity, value) in &folded {

@@ -13,6 +13,7 @@ mod journal;
 mod out;
 mod place;
 mod plan;
+mod refused;
 mod rows;
 mod status;
 mod tail;
@@ -295,14 +296,17 @@ impl SinkBoard for Sinks {
 
     fn drop_sink(&self, db: &str, name: &str) -> Result<bool, QueryError> {
         let key = (db.to_owned(), name.to_owned());
-        let Some(found) = self.running.lock().remove(&key) else {
+        let mut running = self.running.lock();
+        let Some(found) = running.remove(&key) else {
             return Ok(false);
         };
+        // Under the lock: another sink of this name, made from now on, keeps its own.
+        self.shared.engine.catalog().drop_object(KIND, db, name);
+        drop(running);
         // Nobody listens once the thread has ended.
         let _ = found.stop.send(true);
         let epoch = found.definition.as_ref().map(|d| d.epoch);
         join(found);
-        self.shared.engine.catalog().drop_object(KIND, db, name);
         if let Some(epoch) = epoch {
             // Its files go at the next start: until the drop is durable they may be needed.
             self.shared.engine.hold_wal(&owner(db, name, epoch), None);

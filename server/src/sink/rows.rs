@@ -106,7 +106,14 @@ pub(super) fn follow(
                 feed = RowFeed::of_stream(feed.stream()).map_err(words)?;
                 encoder = row_encoder(&feed, definition).map_err(Ended::Failed)?;
             }
-            for rows in feed.rows(commit).map_err(words)? {
+            session.begin_commit(commit.lsn.0);
+            let mut refused = Vec::new();
+            let all = feed.rows(commit, &mut |why| refused.push(why));
+            for why in refused.drain(..) {
+                session.refuse(format!("the row can't be computed: {why}"), &[]);
+                sent = true;
+            }
+            for rows in all {
                 if !busy {
                     note(session.at.lsn.max(from), true)?;
                     busy = true;

@@ -3,6 +3,7 @@
 use super::definition::Definition;
 use super::out::{Connect, Out};
 use super::plan::Plan;
+use super::refused::Refused;
 use super::status::{State, Status};
 use super::tail::Hub;
 use super::{SinksConfig, changes, rows};
@@ -55,7 +56,7 @@ impl From<Trouble> for Ended {
         match trouble {
             Trouble::Retry(why) => Ended::Retry(why),
             Trouble::Fenced(why) => Ended::Fenced(why),
-            Trouble::Wrong(why) => Ended::Failed(why),
+            Trouble::Wrong(why) | Trouble::TooLarge(why) => Ended::Failed(why),
         }
     }
 }
@@ -147,6 +148,8 @@ impl Worker {
                 out,
                 open: false,
                 records: 0,
+                place: (0, 0),
+                refused: Refused::default(),
                 at: progress.unwrap_or(Progress { lsn: 0, serial: 0 }),
                 known: progress.is_some(),
                 told: Instant::now(),
@@ -222,6 +225,9 @@ pub(super) struct Session<'a> {
     out: Box<dyn Out>,
     open: bool,
     records: u64,
+    /// The commit whose records are sent, and how many of them there were.
+    place: (u64, u64),
+    refused: Refused,
     /// What the brokers know.
     pub at: Progress,
     /// They do know something.
@@ -240,8 +246,26 @@ impl Session<'_> {
         if self.records % 1024 == 1023 && self.worker.stopping() {
             return Err(Ended::Stopped);
         }
-        self.records += 1;
-        Ok(self.out.put(key, value)?)
+        self.place.1 += 1;
+        match self.out.put(key, value) {
+            Ok(()) => self.records += 1,
+            Err(Trouble::TooLarge(why)) => self.refuse(why, value.unwrap_or_default()),
+            Err(trouble) => return Err(trouble.into()),
+        }
+        Ok(())
+    }
+
+    /// The records that follow are those of a commit.
+    pub fn begin_commit(&mut self, lsn: u64) {
+        self.place = (lsn, 0);
+    }
+
+    /// A record, or a row that none could be made of, is left out.
+    pub fn refuse(&mut self, why: String, row: &[u8]) {
+        self.place.1 += 1;
+        let (lsn, number) = self.place;
+        let position = format!("commit {lsn}, record {number}");
+        self.refused.add(position, why, row);
     }
 
     /// Commits the transaction, also one of nothing but the progress.
@@ -249,6 +273,8 @@ impl Session<'_> {
         if !self.open {
             self.out.begin()?;
         }
+        // Before, since the sink never comes back to them behind it.
+        self.refused.store(self.worker)?;
         self.out.commit(at)?;
         let status = &self.worker.status;
         status.rows.fetch_add(self.records, Ordering::Relaxed);

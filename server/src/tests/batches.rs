@@ -99,6 +99,11 @@ async fn what_can_not_be_stored_is_an_error_of_its_batch() {
             "bad_request",
         ),
         (
+            json!({"action": "ingest", "id": "f", "stream": "s", "create": "true", "rows": []}),
+            json!("f"),
+            "bad_request",
+        ),
+        (
             json!({"action": "ingest", "id": 7, "stream": "s", "rows": []}),
             Value::Null,
             "bad_request",

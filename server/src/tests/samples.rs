@@ -248,3 +248,30 @@ async fn otlp_is_answered_in_its_own_form() {
     );
     t.server.stop().await;
 }
+
+/// What a derived stream can't take is left out, and told of; no sender would send the rest again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sample_that_a_derived_stream_refuses_keeps_no_other_back() {
+    let t = Tester::start(|_| ()).await;
+    let request = |values: &[(f64, i64)]| {
+        let mut body = Vec::new();
+        series(&[("__name__", "load"), ("host", "a")], values, &mut body);
+        series(&[("__name__", "other")], &[(1.0, values[0].1)], &mut body);
+        body
+    };
+    let first = write(&t, V1, &request(&[(1.0, 1_700_000_000_000)])).await;
+    assert_eq!(first.status, 204, "{}", first.text());
+    t.sql("CREATE STREAM shares AS SELECT 100 / CAST(value AS BIGINT) AS share, time FROM load")
+        .await;
+    let values: Vec<(f64, i64)> = (1..40i32)
+        .map(|i| (f64::from(i % 10), 1_700_000_000_000 + i64::from(i)))
+        .collect();
+    let reply = write(&t, V1, &request(&values)).await;
+    assert_eq!(reply.status, 400);
+    assert!(reply.text().contains("3 samples"), "{}", reply.text());
+    let counts = t
+        .sql("SELECT (SELECT COUNT(*) FROM load), (SELECT COUNT(*) FROM shares), (SELECT COUNT(*) FROM other)")
+        .await;
+    assert_eq!(counts["rows"], json!([[37, 36, 2]]));
+    t.server.stop().await;
+}

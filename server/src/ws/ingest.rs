@@ -42,6 +42,12 @@ struct Frame<'a> {
     key: Option<Cow<'a, str>>,
 }
 
+/// What a frame is answered by, whatever else it holds.
+#[derive(Deserialize)]
+struct Named {
+    id: Option<String>,
+}
+
 #[derive(Serialize)]
 struct Ack<'a> {
     r#type: &'static str,
@@ -97,18 +103,11 @@ impl Batches {
             }
         };
         while self.waiting.try_join_next().is_some() {}
-        let frame: Frame<'_> = match serde_json::from_str(text) {
-            Ok(frame) => frame,
-            Err(error) => {
-                let error = ApiError::bad(format!("the frame is not understood: {error}"));
-                send(&self.queue, failed(None, &error)).await;
-                return Taken::Answered;
-            }
-        };
-        let Some(id) = frame.id.clone() else {
-            let error = ApiError::bad("a batch needs an \"id\", by which it is answered");
-            send(&self.queue, failed(None, &error)).await;
-            return Taken::Answered;
+        let frame: Result<Frame<'_>, _> = serde_json::from_str(text);
+        let id = match &frame {
+            Ok(frame) => frame.id.clone(),
+            // What is wrong with the rest of it is to be told to whoever waits for this one.
+            Err(_) => serde_json::from_str(text).ok().and_then(|Named { id }| id),
         };
         let within = credit.lock().take(text.len());
         if let Err(excess) = within {
@@ -118,13 +117,25 @@ impl Batches {
                 "the batch is beyond the credit, and nothing of it is stored",
             );
             let error = error.hint("wait for a credit frame: it says how much more may be sent");
-            send(&self.queue, failed(Some(&id), &error)).await;
+            send(&self.queue, failed(id.as_deref(), &error)).await;
             return match excess {
                 Excess::Refuse => Taken::Answered,
                 Excess::End => Taken::End("batches beyond the credit were sent again and again"),
             };
         }
         let bytes = text.len();
+        let (frame, id) = match (frame, id) {
+            (Ok(frame), Some(id)) => (frame, id),
+            (frame, id) => {
+                let error = ApiError::bad(match frame {
+                    Err(error) => format!("the frame is not understood: {error}"),
+                    Ok(_) => "a batch needs an \"id\", by which it is answered".to_owned(),
+                });
+                send(&self.queue, failed(id.as_deref(), &error)).await;
+                done(&self.queue, &credit, bytes).await;
+                return Taken::Answered;
+            }
+        };
         match self.hand_over(&frame, bytes, arrived).await {
             Ok(stored) => {
                 let queue = self.queue.clone();

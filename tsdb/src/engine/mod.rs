@@ -13,7 +13,7 @@ pub(crate) use flush::{OWNED, read_catalog_file};
 pub use request::{Commit, CommitObserver, Done, Request, Rows, SEAL_ROWS};
 pub use shared::EngineMetrics;
 pub use state::Snapshot;
-pub use transform::{RowTransform, pick};
+pub use transform::{RowTransform, Sifted, pick};
 
 use crate::Error;
 use crate::catalog::Catalog;
@@ -174,6 +174,29 @@ impl Engine {
     pub fn check(&self, rows: Vec<Rows>) -> Result<(), Error> {
         let shared = self.shared();
         shared.transforms.check(rows, shared.clock.as_ref())
+    }
+
+    /// Leaves out the rows that the engine's transform would refuse; nothing is committed. For requests that nobody sends
+    /// again in part.
+    #[must_use]
+    pub fn sift(&self, rows: Vec<Rows>) -> Sifted {
+        let shared = self.shared();
+        if !shared.transforms.concern(&rows) {
+            return Sifted {
+                rows,
+                ..Sifted::default()
+            };
+        }
+        let check = |rows: Rows| shared.transforms.check(vec![rows], shared.clock.as_ref());
+        let mut sifted = Sifted::default();
+        for rows in rows {
+            match self.catalog().stream_by_id(rows.stream()) {
+                Some(stream) => sifted.add(rows, &stream.schema(), &check),
+                // The commit says so.
+                None => sifted.rows.push(rows),
+            }
+        }
+        sifted
     }
 
     /// Whether the request's rows may be taken now.

@@ -37,6 +37,15 @@ impl Rows {
         }
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match self {
+            Rows::Sealed(batch) => batch.rows,
+            Rows::Small(builder) => builder.rows(),
+        }
+    }
+
     pub(crate) fn byte_len(&self) -> usize {
         match self {
             Rows::Sealed(batch) => batch.byte_len(),

@@ -64,11 +64,63 @@ impl Transforms {
         Ok(())
     }
 
+    /// Whether the transform has anything to do with these rows.
+    pub(crate) fn concern(&self, rows: &[Rows]) -> bool {
+        self.of(rows).is_some()
+    }
+
     /// Whether the transform would take these rows.
     pub(crate) fn check(&self, rows: Vec<Rows>, clock: &dyn Clock) -> Result<(), Error> {
         match self.of(&rows) {
             Some(transform) => guarded(|| transform.check(rows, clock.wall_ns())),
             None => Ok(()),
+        }
+    }
+}
+
+/// Rows that a transform takes, and what became of the others.
+#[derive(Debug, Default)]
+pub struct Sifted {
+    /// What is to be committed.
+    pub rows: Vec<Rows>,
+    /// Rows that were left out.
+    pub refused: usize,
+    /// Why the first of them was.
+    pub why: Option<String>,
+}
+
+impl Sifted {
+    /// Takes rows that `check` lets pass, those of a batch that it does not by halves.
+    pub(crate) fn add(
+        &mut self,
+        rows: Rows,
+        schema: &Schema,
+        check: &dyn Fn(Rows) -> Result<(), Error>,
+    ) {
+        let why = match check(rows.clone()) {
+            Err(Error::Refused(why)) => why,
+            // What else there may be, the commit tells.
+            _ => return self.rows.push(rows),
+        };
+        let count = rows.count();
+        if count <= 1 {
+            self.refused += count;
+            self.why.get_or_insert(why);
+            return;
+        }
+        let batch = match rows {
+            Rows::Sealed(batch) => batch,
+            // Invariant: it has two rows at least.
+            Rows::Small(builder) => match builder.finish() {
+                Some(batch) => batch,
+                None => return,
+            },
+        };
+        let all: Vec<u32> = (0..batch.rows as u32).collect();
+        for half in all.chunks(batch.rows.div_ceil(2)) {
+            if let Some(rows) = Rows::from_builder(pick(&batch, schema, half)) {
+                self.add(rows, schema, check);
+            }
         }
     }
 }
@@ -195,6 +247,13 @@ mod tests {
                 matches!(&error, Error::Refused(m) if m.contains(why)),
                 "{error}"
             );
+        }
+        // Each by itself, in whatever form they come.
+        for sealed in [true, false] {
+            let sifted = engine.sift(rows(&from, 12..80, sealed).rows);
+            let left: usize = sifted.rows.iter().map(Rows::count).sum();
+            assert_eq!((left, sifted.refused), (66, 2));
+            assert_eq!(sifted.why.as_deref(), Some("13"));
         }
         // Nothing of the refused ones is there, and the log goes on.
         engine.commit(rows(&other, 0..10, true)).unwrap();

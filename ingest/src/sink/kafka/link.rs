@@ -36,13 +36,15 @@ pub enum Trouble {
     Fenced(String),
     /// The settings can't be.
     Wrong(String),
+    /// A record is larger than `message.max.bytes`. Nothing else is the matter.
+    TooLarge(String),
 }
 
 /// What librdkafka tells besides.
 #[derive(Default)]
 struct Context {
     /// The first record that could not be delivered.
-    lost: Mutex<Option<String>>,
+    lost: Mutex<Option<KafkaError>>,
     /// The last trouble of the connection.
     last: Mutex<Option<String>>,
 }
@@ -65,7 +67,7 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
-            self.lost.lock().get_or_insert_with(|| error.to_string());
+            self.lost.lock().get_or_insert_with(|| error.clone());
         }
     }
 }
@@ -145,8 +147,15 @@ impl KafkaLink {
                 Ok(()) => return Ok(()),
                 Err(unsent) => unsent,
             };
-            if error.rdkafka_error_code() != Some(Code::QueueFull) {
-                return Err(self.trouble(&error));
+            match error.rdkafka_error_code() {
+                Some(Code::QueueFull) => {}
+                Some(Code::MessageSizeTooLarge) => {
+                    let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+                    return Err(Trouble::TooLarge(format!(
+                        "the record has {bytes} bytes, more than kafka.message.max.bytes allows"
+                    )));
+                }
+                _ => return Err(self.trouble(&error)),
             }
             record = unsent;
             self.producer.poll(Duration::from_millis(1));
@@ -187,7 +196,14 @@ impl KafkaLink {
     /// Whether a record is lost or all takes too long.
     fn check(&self, begun: Instant) -> Result<(), Trouble> {
         if let Some(lost) = self.producer.context().lost.lock().take() {
-            return Err(Trouble::Retry(self.explained(&lost)));
+            if lost.rdkafka_error_code() == Some(Code::MessageSizeTooLarge) {
+                return Err(Trouble::Wrong(
+                    "the topic takes no records as large as kafka.message.max.bytes allows: raise the topic's \
+                     max.message.bytes, or lower that"
+                        .into(),
+                ));
+            }
+            return Err(Trouble::Retry(self.explained(&lost.to_string())));
         }
         if begun.elapsed() > DELIVERY {
             let late = format!("records were not taken in {} s", DELIVERY.as_secs());

@@ -3,7 +3,7 @@
 //! Source: Aumasson, Bernstein, "SipHash: a fast short-input PRF" (2012), and its reference implementation.
 
 /// Hashes bytes as they come.
-pub(super) struct Hasher {
+pub(crate) struct Hasher {
     v: [u64; 4],
     tail: [u8; 8],
     held: usize,
