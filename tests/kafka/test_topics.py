@@ -38,6 +38,31 @@ class Topics(Case):
         self.settle([node], sum(ends.values()))
         self.check_whole([node], ends)
 
+    def test_pause(self):
+        """A paused source reads nothing, also of partitions that it gets later, and after a restart."""
+        self.cluster.create(self.topic, 2)
+        node = self.node()
+        self.consume(node)
+        fill(self.broker.address, self.topic, 2, 10_000)
+        self.settle([node], 10_000)
+        node.sql("PAUSE SOURCE purchases")
+        self.await_true("it does not say that it is paused", lambda: {row["state"] for row in node.sources()} == {"paused"})
+        for partitions, restart in ((4, False), (6, True)):
+            self.cluster.widen(self.topic, partitions)
+            ends = fill(self.broker.address, self.topic, partitions, partitions * 5000)
+            if restart:
+                node.kill()
+                node.start()
+            # Once a partition is known, and where it ends, it would be read.
+            known = [str(end) for end in ends.values()]
+            self.await_true(f"the partitions are not known: {node.describe()}",
+                            lambda known=known: sorted(str(row["end"]) for row in node.sources()) == sorted(known), 90)
+            self.assertEqual({row["state"] for row in node.sources()}, {"paused"})
+            self.assertEqual(node.count(), 10_000)
+        node.sql("RESUME SOURCE purchases")
+        self.settle([node], sum(ends.values()))
+        self.check_whole([node], ends)
+
     def test_pattern(self):
         def names(numbers):
             return [f"{self.topic}.{number}" for number in numbers]

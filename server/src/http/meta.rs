@@ -79,12 +79,31 @@ fn describe(stream: &Stream, snapshot: &tsdb::Snapshot) -> StreamInfo {
             retention_ms: o.retention_ns.map(|ns| ns / MS),
             partition_ms: o.partition_ns / MS,
             merge: o.merge,
-            extra: o.extra.clone(),
+            extra: o.extra.iter().map(shown).collect(),
         },
         min_time_ns: bounds.map(|b| b.0),
         max_time_ns: bounds.map(|b| b.1),
     }
 }
+
+/// An option as it may be shown: no word that lets anybody in somewhere else.
+fn shown((name, value): &(String, String)) -> (String, String) {
+    const SECRET: [&str; 5] = ["password", "secret", "token", "key.pem", "jaas"];
+    let lower = name.to_ascii_lowercase();
+    if SECRET.iter().any(|word| lower.contains(word)) {
+        return (name.clone(), HIDDEN.into());
+    }
+    // `scheme://user:password@host`
+    let hidden = value.split_once("://").and_then(|(scheme, rest)| {
+        let (login, host) = rest.rsplit_once('@')?;
+        let user = login.split(':').next().unwrap_or_default();
+        Some(format!("{scheme}://{user}:{HIDDEN}@{host}"))
+    });
+    (name.clone(), hidden.unwrap_or_else(|| value.clone()))
+}
+
+/// In place of what is not shown.
+const HIDDEN: &str = "***";
 
 #[derive(Serialize)]
 struct Streams {
@@ -279,4 +298,28 @@ pub(crate) fn metrics(app: &App, page: &mut Page) {
         views.iter().map(|v| (labels(&v.name), v.bytes)),
     );
     super::sources::metrics(app, page);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let of = |name: &str, value: &str| shown(&(name.to_owned(), value.to_owned())).1;
+        assert_eq!(of("kafka.sasl.password", "let me in"), "***");
+        assert_eq!(of("nats.token", "x"), "***");
+        assert_eq!(of("kafka.ssl.key.pem", "x"), "***");
+        assert_eq!(
+            of("mqtt_url", "mqtt://me:p@ss@host:1883"),
+            "mqtt://me:***@host:1883"
+        );
+        for (name, value) in [
+            ("mqtt_url", "mqtt://host"),
+            ("kafka_topic", "a@b"),
+            ("key", "id"),
+        ] {
+            assert_eq!(of(name, value), value);
+        }
+    }
 }

@@ -11,12 +11,15 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tsdb::clock::SystemClock;
 use tsdb::sim::SimDisk;
-use tsdb::types::{DataType, Role};
-use tsdb::{Engine, EngineConfig, ScanSpec, Stream, StreamDef, StreamOptions};
+use tsdb::types::{DataType, Role, StreamId};
+use tsdb::{
+    Engine, EngineConfig, Error, RowTransform, Rows, ScanSpec, Stream, StreamDef, StreamOptions,
+};
 
 /// A directory, and a database in memory that its files are read into.
 struct Bench {
@@ -576,4 +579,60 @@ fn a_declared_source_reads_what_comes_and_ends() {
     });
     sources.close();
     assert_eq!(values(&engine, "value"), ["four", "one", "three", "two"]);
+}
+
+/// Takes nothing while it is shut.
+struct Gate(AtomicBool);
+
+impl RowTransform for Gate {
+    fn concerns(&self, _: StreamId) -> bool {
+        true
+    }
+
+    fn apply(&self, rows: Vec<Rows>, _: i64) -> Result<Vec<Rows>, Error> {
+        match self.0.load(Ordering::Relaxed) {
+            true => Err(Error::Unready("shut".into())),
+            false => Ok(rows),
+        }
+    }
+
+    fn check(&self, rows: Vec<Rows>, wall_ns: i64) -> Result<(), Error> {
+        self.apply(rows, wall_ns).map(drop)
+    }
+}
+
+/// What can't be stored now may be nowhere else later: a file that was removed stays open until its lines are in the log.
+#[test]
+fn a_file_that_is_removed_while_nothing_can_be_stored_is_not_lost() {
+    let bench = Bench::new("*.log");
+    let gate = Arc::new(Gate(AtomicBool::new(false)));
+    bench.engine.set_transform(Some(gate.clone()));
+    append(&bench.path("a.log"), b"1\n2\n");
+    let (mut flow, mut files) = bench.reader();
+    drain(&mut flow, &mut files);
+    gate.0.store(true, Ordering::Relaxed);
+    for round in 0..3 {
+        append_open(&bench, round);
+        files.scan(&mut flow).unwrap();
+        while files.step(&mut flow).unwrap() {}
+        flow.pipe.finish().unwrap_err();
+        flow.pipe.clear();
+        files.read_again(&mut flow);
+    }
+    assert_eq!(bench.values(), ["1", "2"]);
+    gate.0.store(false, Ordering::Relaxed);
+    drain(&mut flow, &mut files);
+    assert_eq!(bench.values(), ["1", "2", "3", "4"]);
+    // Nothing keeps it open any more.
+    files.scan(&mut flow).unwrap();
+    assert_eq!(flow.pipe.status().partitions().len(), 0);
+}
+
+/// Writes a line behind a file's others, and removes it in the last of the rounds.
+fn append_open(bench: &Bench, round: usize) {
+    let path = bench.path("a.log");
+    match round {
+        0 | 1 => append(&path, format!("{}\n", round + 3).as_bytes()),
+        _ => fs::remove_file(path).unwrap(),
+    }
 }

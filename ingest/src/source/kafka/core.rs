@@ -21,6 +21,9 @@ use std::time::Duration;
 /// How long a question to the brokers may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Partitions whose ends are asked for at a time.
+const ENDS: usize = 64;
+
 /// A partition; its number is that of its slot in the pipe.
 struct Part {
     topic: String,
@@ -57,6 +60,8 @@ pub(super) struct Core {
     by_topic: HashMap<String, Vec<Option<usize>>, ahash::RandomState>,
     /// The partition of the last message.
     last: usize,
+    /// The partition whose end was asked for last.
+    asked: usize,
     /// What was read and not sent is lost: partitions must be read again.
     pub(super) rewind: bool,
     /// A partition may have lost the place where we are.
@@ -78,6 +83,7 @@ impl Core {
             parts: Vec::new(),
             by_topic: HashMap::default(),
             last: 0,
+            asked: 0,
             rewind: false,
             audit: false,
             resting: false,
@@ -645,6 +651,25 @@ impl Core {
             list.add_partition(&part.topic, part.partition);
         }
         list
+    }
+
+    /// Asks where partitions end: of those that are not fetched the statistics don't tell. A few at a time, in turn.
+    pub(super) fn ask_for_ends(&mut self, consumer: &Consumer) {
+        let owned = self.parts.iter().filter(|p| p.owned).count();
+        for _ in 0..owned.min(ENDS) {
+            self.asked = (self.asked + 1) % self.parts.len();
+            let part = &self.parts[self.asked];
+            if !part.owned {
+                continue;
+            }
+            match consumer.fetch_watermarks(&part.topic, part.partition, PATIENCE) {
+                Ok((_, end)) => self.pipe.partition(self.asked).set_end(end.cast_unsigned()),
+                Err(error) => {
+                    tracing::debug!(%error, "where a partition ends can't be learnt now");
+                    return;
+                }
+            }
+        }
     }
 
     pub(super) fn note_ends(&mut self, statistics: &Statistics<'_>) {

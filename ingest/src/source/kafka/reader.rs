@@ -296,6 +296,11 @@ impl Reader<'_> {
                 return Err(error.into());
             }
         }
+        let mut core = self.core();
+        if core.resting {
+            core.ask_for_ends(self.consumer);
+        }
+        drop(core);
         if !first && self.question.is_none() {
             let question = self.core().ask_for_topics(self.consumer);
             self.question = question;
