@@ -9,6 +9,7 @@ use super::json::{Cells, MAX_DEPTH, each};
 use super::number::{parse_i64, parse_u64};
 use super::parse_time;
 use super::row::{Cell, RowReason};
+use super::schema_bounds::SchemaBounds;
 use super::text::bad;
 use crate::schema_registry::SchemaSource;
 use jsonschema::{PatternOptions, Retrieve, Uri, Validator};
@@ -17,8 +18,6 @@ use std::collections::HashMap;
 use std::error::Error;
 use tsdb::types::DataType;
 
-/// Columns that one schema may describe.
-const MAX_COLUMNS: usize = 4_096;
 /// Steps back that a pattern may take, so that no message makes one run for ever.
 const MAX_BACKTRACKS: usize = 100_000;
 /// Letters of a validator's words that are kept: they may hold the whole message.
@@ -97,8 +96,14 @@ impl JsonSchemaDecoder {
             };
             options.build(&schema).map_err(|e| cut(e.to_string()))
         })?;
-        let mut columns = Vec::new();
-        describe(&schema, &schema, "", 0, &mut columns)?;
+        let mut describer = Describer {
+            root: &schema,
+            bounds: SchemaBounds::default(),
+            within: Vec::new(),
+            columns: Vec::new(),
+        };
+        describer.describe(&schema, "")?;
+        let columns = describer.columns;
         Ok(JsonSchemaDecoder {
             validator,
             types: columns.iter().cloned().collect(),
@@ -168,42 +173,48 @@ fn retype(cell: &mut Cell<'_>, data_type: DataType) {
     }
 }
 
-/// The columns of an object's properties, as far as the schema says what they are.
-fn describe(
-    root: &Value,
-    schema: &Value,
-    prefix: &str,
-    depth: usize,
-    out: &mut Vec<(String, DataType)>,
-) -> Result<(), String> {
-    let schema = resolve(root, schema);
-    let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
-        return Ok(());
-    };
-    if depth >= MAX_DEPTH {
-        return Ok(());
-    }
-    for (name, property) in properties {
-        let name = format!("{prefix}{name}");
-        let property = some(root, property);
-        let format = property.get("format").and_then(Value::as_str);
-        let data_type = match types(property).as_slice() {
-            ["integer"] => DataType::Int64,
-            ["number"] | ["integer", "number"] | ["number", "integer"] => DataType::Float64,
-            ["boolean"] => DataType::Bool,
-            ["string"] if matches!(format, Some("date-time" | "date")) => DataType::Timestamp,
-            ["string"] | ["array"] => DataType::Utf8,
-            _ => {
-                describe(root, property, &format!("{name}."), depth + 1, out)?;
-                continue;
-            }
+/// Finds the columns of an object's properties, as far as the schema says what they are.
+struct Describer<'s> {
+    root: &'s Value,
+    bounds: SchemaBounds,
+    /// The schemas that are being described, the outermost first: one that is met within itself stays JSON.
+    within: Vec<&'s Value>,
+    columns: Vec<(String, DataType)>,
+}
+
+impl<'s> Describer<'s> {
+    fn describe(&mut self, schema: &'s Value, prefix: &str) -> Result<(), String> {
+        let schema = resolve(self.root, schema);
+        let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+            return Ok(());
         };
-        if out.len() == MAX_COLUMNS {
-            return Err(format!("the schema has more than {MAX_COLUMNS} columns"));
+        let met = self.within.iter().any(|s| std::ptr::eq(*s, schema));
+        if met || self.within.len() >= MAX_DEPTH {
+            return Ok(());
         }
-        out.push((name, data_type));
+        self.within.push(schema);
+        for (name, property) in properties {
+            self.bounds.part()?;
+            let name = format!("{prefix}{name}");
+            let property = some(self.root, property);
+            let format = property.get("format").and_then(Value::as_str);
+            let data_type = match types(property).as_slice() {
+                ["integer"] => DataType::Int64,
+                ["number"] | ["integer", "number"] | ["number", "integer"] => DataType::Float64,
+                ["boolean"] => DataType::Bool,
+                ["string"] if matches!(format, Some("date-time" | "date")) => DataType::Timestamp,
+                ["string"] | ["array"] => DataType::Utf8,
+                _ => {
+                    self.describe(property, &format!("{name}."))?;
+                    continue;
+                }
+            };
+            self.bounds.column()?;
+            self.columns.push((name, data_type));
+        }
+        self.within.pop();
+        Ok(())
     }
-    Ok(())
 }
 
 /// The types that a schema names, but null.

@@ -141,6 +141,35 @@ fn schemas_that_refer_to_themselves_end() {
     }
 }
 
+/// A tree of two branches has two to the 32nd nodes down to the depth that is gone to.
+#[test]
+fn a_schema_within_itself_is_described_once() {
+    let tree = json!({"type": "object", "properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}, "v": {"type": "integer"}}});
+    assert_eq!(
+        decoder(&tree).columns(),
+        [("v".to_owned(), DataType::Int64)]
+    );
+    let empty = json!({"type": "object", "properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}});
+    assert_eq!(decoder(&empty).columns(), []);
+    // Definitions that are used twice each, without any being within itself.
+    let mut all = serde_json::Map::new();
+    for i in 0..31 {
+        let next = json!({"$ref": format!("#/$defs/t{}", i + 1)});
+        all.insert(
+            format!("t{i}"),
+            json!({"type": "object", "properties": {"a": next, "b": next}}),
+        );
+    }
+    all.insert("t31".into(), json!({"type": "object"}));
+    let wide = json!({"$ref": "#/$defs/t0", "$defs": all});
+    let source = SchemaSource::new(SchemaKind::Json, wide.to_string());
+    assert!(
+        JsonSchemaDecoder::new(&source)
+            .unwrap_err()
+            .contains("65536 parts")
+    );
+}
+
 #[test]
 fn deep_schemas_and_deep_values_fit_a_small_stack() {
     let small = || {

@@ -23,6 +23,7 @@ mod remote_write;
 mod row;
 #[cfg(test)]
 mod row_tests;
+mod schema_bounds;
 mod text;
 mod time_text;
 mod typed;

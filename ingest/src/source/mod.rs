@@ -22,13 +22,14 @@ mod poison_tests;
 mod record;
 mod runtime;
 mod spec;
+mod start;
 mod status;
 mod table_key;
 
-pub use flow::Start;
 pub use format::Format;
 pub use include::{Include, IncludeError};
 pub use intake::{Intake, MAX_MESSAGE_BYTES, Taken};
 pub use record::{Header, Record};
 pub use runtime::{FormatMaker, Sources, SourcesConfig, member};
+pub use start::Start;
 pub use status::{PartitionStatus, SourceState, SourceStatus};

@@ -336,10 +336,7 @@ fn intake(
     stream: &Arc<Stream>,
     kind: &'static str,
 ) -> Result<Intake, String> {
-    let option = |name: &str| {
-        let all = stream.options.extra.iter();
-        all.rev().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
-    };
+    let option = |name: &str| stream.options.kept(name);
     let format = match (config.formats)(stream)? {
         Some(format) => format,
         None => {

@@ -29,7 +29,7 @@ const KINDS: &[(&str, &str)] = &[
 
 /// The kind of a stream's source; `None` when it has none.
 pub(super) fn kind(stream: &Stream) -> Option<&'static str> {
-    let has = |name: &str| stream.options.extra.iter().any(|(n, _)| n == name);
+    let has = |name: &str| stream.options.kept(name).is_some();
     KINDS.iter().find(|(name, _)| has(name)).map(|(_, k)| *k)
 }
 

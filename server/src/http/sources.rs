@@ -156,12 +156,20 @@ const FIGURES: [Figure; 9] = [
 /// What can become of a row as it comes in, and where that is counted.
 type Way = (&'static str, fn(&Counts) -> &AtomicU64);
 
+/// A figure of a sink: its name, kind, what it is, and where it is found.
+type SinkFigure = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&SinkInfo) -> u64,
+);
+
 /// What sinks add to `/metrics`.
 fn sinks(app: &App, page: &mut Page) {
     let all = app.sinks.list();
     let labels =
         |s: &SinkInfo| format!("database=\"{}\",sink=\"{}\"", label(&s.db), label(&s.name));
-    let figures: [(&str, &str, &str, fn(&SinkInfo) -> u64); 3] = [
+    let figures: [SinkFigure; 3] = [
         (
             "tidemill_sink_records_total",
             "counter",

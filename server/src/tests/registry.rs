@@ -121,6 +121,12 @@ async fn a_subject_from_its_first_schema_to_its_end() {
     assert_eq!(gone, json!([2]));
     assert_eq!(r.get("/subjects").await, json!([]));
     assert_eq!(r.get("/subjects?deleted=true").await, json!(["a/b"]));
+    let all = r.get("/schemas?deleted=true&latestOnly=true").await;
+    assert_eq!(all[0]["subject"], "a/b");
+    assert!(all[0]["schema"].is_string(), "{all}");
+    assert_eq!(r.get("/schemas").await, json!([]));
+    let id = r.get("/v1/metadata/id").await;
+    assert!(id["scope"]["clusters"].is_object(), "{id}");
     let gone = r
         .good("DELETE", "/subjects/a%2Fb?permanent=true", &Value::Null)
         .await;

@@ -58,6 +58,15 @@ impl Default for StreamOptions {
     }
 }
 
+impl StreamOptions {
+    /// An option that is kept for others; of one given twice, the last.
+    #[must_use]
+    pub fn kept(&self, name: &str) -> Option<&str> {
+        let mut all = self.extra.iter().rev();
+        all.find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+}
+
 /// What a new stream is made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamDef {
@@ -166,8 +175,7 @@ impl Stream {
 
     /// The columns of its key, in their order, when it holds the changes of a table.
     pub fn table_key(&self) -> Option<Vec<ColumnId>> {
-        let option = self.options.extra.iter().find(|(n, _)| n == TABLE_KEY);
-        let places = option?.1.split(',');
+        let places = self.options.kept(TABLE_KEY)?.split(',');
         places.map(|p| p.parse().map(ColumnId).ok()).collect()
     }
 

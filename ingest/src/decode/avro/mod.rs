@@ -11,7 +11,7 @@ mod read;
 mod tests;
 mod tree;
 
-pub(crate) use tree::{Node, NodeId, Tree};
+pub(crate) use tree::{Node, NodeId, Tree, TypeName};
 
 use super::json::Cells;
 use super::row::{Cell, RowReason};

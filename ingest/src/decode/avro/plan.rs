@@ -2,10 +2,8 @@
 
 use super::{Node, NodeId, Tree};
 use crate::decode::json::MAX_DEPTH;
+use crate::decode::schema_bounds::SchemaBounds;
 use tsdb::types::DataType;
-
-/// Columns that one schema may have; no stream takes more from rows.
-const MAX_COLUMNS: usize = 4_096;
 
 /// How a value is read.
 #[derive(Debug)]
@@ -50,6 +48,7 @@ pub(super) fn plan(tree: &Tree) -> Result<(Step, Columns), String> {
     let mut planner = Planner {
         tree,
         columns: Vec::new(),
+        bounds: SchemaBounds::default(),
         within: Vec::new(),
     };
     let step = match tree.node(tree.root) {
@@ -102,21 +101,21 @@ fn wider(a: DataType, b: DataType) -> Option<DataType> {
 struct Planner<'t> {
     tree: &'t Tree,
     columns: Columns,
+    bounds: SchemaBounds,
     /// The records that are being planned, the outermost first.
     within: Vec<NodeId>,
 }
 
 impl Planner<'_> {
     fn column(&mut self, name: Option<&str>, data_type: DataType) -> Result<(), String> {
-        if self.columns.len() == MAX_COLUMNS {
-            return Err(format!("the schema has more than {MAX_COLUMNS} columns"));
-        }
+        self.bounds.column()?;
         let name = name.unwrap_or("value").to_owned();
         self.columns.push((name, data_type));
         Ok(())
     }
 
     fn step(&mut self, id: NodeId, name: Option<&str>) -> Result<Step, String> {
+        self.bounds.part()?;
         let tree = self.tree;
         match tree.node(id) {
             Node::Null => Ok(Step::Nothing),

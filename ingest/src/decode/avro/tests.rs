@@ -380,6 +380,15 @@ fn schemas_that_are_none_or_explode_are_refused() {
     }
     let text = format!(r#"{{"type":"record","name":"R","fields":[{fields}]}}"#);
     assert!(refused(&text).contains("4096 columns"));
+    // The same without any column.
+    let mut types = r#"{"type":"record","name":"T0","fields":[]}"#.to_owned();
+    for i in 1..30 {
+        types = format!(
+            r#"{{"type":"record","name":"T{i}","fields":[{{"name":"a","type":{types}}},{{"name":"b","type":"T{}"}}]}}"#,
+            i - 1
+        );
+    }
+    assert!(refused(&types).contains("65536 parts"));
 }
 
 #[test]

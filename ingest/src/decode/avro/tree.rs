@@ -49,11 +49,11 @@ pub(crate) enum Node {
     /// Months, days, milliseconds in 12 bytes.
     Duration,
     Fixed {
-        name: String,
+        name: TypeName,
         size: usize,
     },
     Enum {
-        name: String,
+        name: TypeName,
         symbols: Vec<String>,
         default: bool,
     },
@@ -61,9 +61,16 @@ pub(crate) enum Node {
     Map(NodeId),
     Union(Vec<NodeId>),
     Record {
-        name: String,
+        name: TypeName,
         fields: Vec<Field>,
     },
+}
+
+/// What a type is called: its full name, and those that it goes by besides.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct TypeName {
+    pub full: String,
+    pub aliases: Vec<String>,
 }
 
 /// A record's field.
@@ -131,6 +138,18 @@ fn full(name: &Name) -> String {
     name.fullname(None)
 }
 
+/// The other names of the type that a schema defines.
+fn aliases(schema: &Schema) -> Vec<String> {
+    let (aliases, name) = match schema {
+        Schema::Record(r) => (&r.aliases, &r.name),
+        Schema::Enum(e) => (&e.aliases, &e.name),
+        Schema::Fixed(f) => (&f.aliases, &f.name),
+        _ => return Vec::new(),
+    };
+    let all = aliases.iter().flatten();
+    all.map(|a| a.fullname(name.namespace())).collect()
+}
+
 /// The name that a schema defines.
 fn defined(schema: &Schema) -> Option<&Name> {
     match schema {
@@ -189,7 +208,10 @@ impl<'s> Build<'s> {
         if let Some(name) = &name {
             self.built.insert(name.clone(), id);
         }
-        let name = name.unwrap_or_default();
+        let name = TypeName {
+            full: name.unwrap_or_default(),
+            aliases: aliases(schema),
+        };
         let node = match schema {
             Schema::Null | Schema::Ref { .. } => Node::Null,
             Schema::Boolean => Node::Bool,

@@ -1,12 +1,10 @@
 //! A message type with all that it holds, and which columns its fields go to.
 
 use crate::decode::json::MAX_DEPTH;
+use crate::decode::schema_bounds::SchemaBounds;
 use prost_reflect::{Cardinality, FieldDescriptor, Kind, MessageDescriptor, Value};
 use std::collections::HashMap;
 use tsdb::types::DataType;
-
-/// Columns that one schema may have; no stream takes more from rows.
-const MAX_COLUMNS: usize = 4_096;
 
 /// The place of a message type.
 pub(super) type MessageId = usize;
@@ -137,6 +135,7 @@ struct Planner {
     messages: Vec<Message>,
     ids: HashMap<String, MessageId>,
     columns: Vec<(String, DataType)>,
+    bounds: SchemaBounds,
     within: Vec<MessageId>,
 }
 
@@ -236,9 +235,7 @@ impl Planner {
     }
 
     fn column(&mut self, name: &str, data_type: DataType) -> Result<usize, String> {
-        if self.columns.len() == MAX_COLUMNS {
-            return Err(format!("the schema has more than {MAX_COLUMNS} columns"));
-        }
+        self.bounds.column()?;
         self.columns.push((name.to_owned(), data_type));
         Ok(self.columns.len() - 1)
     }
@@ -248,6 +245,7 @@ impl Planner {
         let start = self.columns.len();
         let mut targets = Vec::new();
         for i in 0..self.messages[id].fields.len() {
+            self.bounds.part()?;
             let field = &self.messages[id].fields[i];
             let name = format!("{prefix}{}", field.name);
             let many = matches!(field.times, Times::Many | Times::Map);

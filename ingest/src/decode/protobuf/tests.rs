@@ -382,3 +382,19 @@ fn groups_and_wide_schemas_of_proto2() {
         ]
     );
 }
+
+#[test]
+fn a_schema_that_explodes_is_refused() {
+    let mut text = "syntax = \"proto3\"; message T31 {}".to_owned();
+    for i in 0..31 {
+        text.push_str(&format!(
+            " message T{i} {{ T{0} a = 1; T{0} b = 2; }}",
+            i + 1
+        ));
+    }
+    let schema = schema(&text);
+    let first = schema.message(&[1]).unwrap();
+    assert_eq!(first.full_name(), "T0");
+    let refused = ProtobufDecoder::new(&first).unwrap_err();
+    assert!(refused.contains("65536 parts"), "{refused}");
+}

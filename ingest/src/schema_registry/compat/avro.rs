@@ -5,7 +5,7 @@
 //! decimals must agree in precision and scale.
 
 use super::Problem;
-use crate::decode::avro::{Node, NodeId, Tree};
+use crate::decode::avro::{Node, NodeId, Tree, TypeName};
 use crate::schema_registry::SchemaSource;
 use std::collections::HashSet;
 
@@ -101,6 +101,12 @@ fn named(node: &Node) -> &'static str {
     }
 }
 
+/// Whether what was written under one name is read under another: the names are the same but for their namespaces, or the
+/// reader's type has the other for an alias (Avro's `SchemaCompatibility.schemaNameEquals`).
+fn goes_by(reader: &TypeName, writer: &TypeName) -> bool {
+    short(&reader.full) == short(&writer.full) || reader.aliases.contains(&writer.full)
+}
+
 fn short(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
@@ -187,8 +193,8 @@ impl Check<'_> {
                     ..
                 },
             ) => {
-                if short(name) != short(other) {
-                    return differ(name, other);
+                if !goes_by(name, other) {
+                    return differ(&name.full, &other.full);
                 }
                 let missing: Vec<&str> = written
                     .iter()
@@ -208,8 +214,8 @@ impl Check<'_> {
                     fields: written,
                 },
             ) => {
-                if short(name) != short(other) {
-                    return differ(name, other);
+                if !goes_by(name, other) {
+                    return differ(&name.full, &other.full);
                 }
                 let mut problems = Vec::new();
                 for (i, field) in fields.iter().enumerate() {
@@ -252,9 +258,9 @@ impl Check<'_> {
                 one("TYPE_MISMATCH", what)
             }
             (Node::Fixed { name, .. }, Node::Fixed { name: other, .. })
-                if short(name) != short(other) =>
+                if !goes_by(name, other) =>
             {
-                differ(name, other)
+                differ(&name.full, &other.full)
             }
             (reader, writer) => match (base(reader), base(writer)) {
                 (Base::Fixed(r), Base::Fixed(w)) if r != w => {

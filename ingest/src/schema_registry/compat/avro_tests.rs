@@ -58,6 +58,26 @@ fn what_can_not_be_read_is_told() {
             r#"{"type":"fixed","name":"G","size":4}"#.into(),
             Some("NAME_MISMATCH"),
         ),
+        (
+            r#"{"type":"fixed","name":"F","size":4,"aliases":["G"]}"#.into(),
+            r#"{"type":"fixed","name":"G","size":4}"#.into(),
+            None,
+        ),
+        (
+            r#"{"type":"enum","name":"n.E","symbols":["A"],"aliases":["Old"]}"#.into(),
+            r#"{"type":"enum","name":"n.Old","symbols":["A"]}"#.into(),
+            None,
+        ),
+        (
+            r#"{"type":"record","name":"R","fields":[],"aliases":["a.Old"]}"#.into(),
+            r#"{"type":"record","name":"a.Old","fields":[]}"#.into(),
+            None,
+        ),
+        (
+            r#"{"type":"record","name":"R","fields":[],"aliases":["a.Old"]}"#.into(),
+            r#"{"type":"record","name":"b.Old","fields":[]}"#.into(),
+            Some("NAME_MISMATCH"),
+        ),
         (node(""), node(""), None),
         (
             node(r#",{"name":"x","type":"int"}"#),

@@ -90,6 +90,7 @@ fn message(
             tell("REQUIRED_FIELD_REMOVED", written.number(), what);
         }
     }
+    removed_from_oneofs(reader, writer, &mut tell);
     for group in reader.oneofs() {
         // Fields that the writer can set at once, of which the reader keeps one.
         let together = group
@@ -104,6 +105,30 @@ fn message(
                 group.name()
             );
             problems.push(Problem::new("MULTIPLE_FIELDS_MOVED_TO_ONEOF", path, what));
+        }
+    }
+}
+
+/// Fields that the writer has in a oneof which the reader still has, and the reader has nowhere: whoever reads can't tell that
+/// something was set (`ONEOF_FIELD_REMOVED` of Confluent's `OneOfDiff`).
+fn removed_from_oneofs(
+    reader: &MessageDescriptor,
+    writer: &MessageDescriptor,
+    tell: &mut dyn FnMut(&'static str, u32, String),
+) {
+    for group in writer.oneofs() {
+        if !reader.oneofs().any(|o| o.name() == group.name()) {
+            continue;
+        }
+        for field in group.fields() {
+            if reader.get_field(field.number()).is_none() {
+                let what = format!(
+                    "the field '{}' of '{}' is missing in the reader",
+                    field.name(),
+                    group.name()
+                );
+                tell("ONEOF_FIELD_REMOVED", field.number(), what);
+            }
         }
     }
 }
@@ -222,6 +247,17 @@ mod tests {
                 v3("oneof p { int32 a = 1; int32 b = 2; }"),
                 None,
             ),
+            (
+                v3("oneof o { int32 a = 1; }"),
+                v3("oneof o { int32 a = 1; int32 b = 2; }"),
+                Some("ONEOF_FIELD_REMOVED"),
+            ),
+            (
+                v3("int32 a = 1;"),
+                v3("oneof o { int32 a = 1; int32 b = 2; }"),
+                None,
+            ),
+            (v3(""), v3("optional int32 a = 1;"), None),
             (
                 v2("required int32 a = 1;"),
                 v2("optional int32 a = 1;"),

@@ -40,10 +40,7 @@ impl FileSpec {
     /// # Errors
     /// What is wrong with the options; also when they are right, and no configuration allows to read there.
     pub fn of(stream: &Stream, roots: &[PathBuf]) -> Result<Option<FileSpec>, String> {
-        let option = |name: &str| {
-            let all = stream.options.extra.iter();
-            all.rev().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
-        };
+        let option = |name: &str| stream.options.kept(name);
         let Some(path) = option("file_path") else {
             return Ok(None);
         };

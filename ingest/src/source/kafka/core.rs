@@ -2,12 +2,12 @@
 
 use super::claims::Claims;
 use super::client::{Consumer, Statistics};
-use super::spec::{KafkaSpec, Start};
+use super::spec::KafkaSpec;
 use super::topic_id::Question;
 use crate::decode::Wait;
 use crate::source::pipe::Pipe;
 use crate::source::status::SourceState;
-use crate::source::{Header, Record};
+use crate::source::{Header, Record, Start};
 use hashbrown::HashMap;
 use rdkafka::bindings as rd;
 use rdkafka::consumer::{CommitMode, Consumer as _, RebalanceProtocol};
@@ -271,7 +271,8 @@ impl Core {
         for slot in slots {
             let part = &mut self.parts[*slot];
             part.base = Offset::Beginning;
-            if let Start::Time(ms) = self.spec.start {
+            if let Start::Time(ns) = self.spec.start {
+                let ms = ns / 1_000_000;
                 times.add_partition_offset(&part.topic, part.partition, Offset::Offset(ms))?;
             }
         }

@@ -13,7 +13,7 @@ mod spec;
 mod tests;
 mod topic_id;
 
-pub use spec::{KafkaSpec, Start, Topics};
+pub use spec::{KafkaSpec, Topics};
 
 use super::control::{Control, Ended};
 use super::pipe::Pipe;

@@ -1,18 +1,8 @@
 //! What a stream's options say of Kafka.
 
+use crate::source::Start;
 use rdkafka::ClientConfig;
 use tsdb::Stream;
-
-/// Where a partition is read from that was never read before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// Its first record.
-    Earliest,
-    /// What is produced from now on.
-    Latest,
-    /// The first record of that time or later, in milliseconds since the epoch.
-    Time(i64),
-}
 
 /// Which topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,10 +55,7 @@ impl KafkaSpec {
         brokers: Option<&str>,
         settings: &[(String, String)],
     ) -> Result<Option<KafkaSpec>, String> {
-        let option = |name: &str| {
-            let all = stream.options.extra.iter();
-            all.rev().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
-        };
+        let option = |name: &str| stream.options.kept(name);
         let topics = match (option("kafka_topic"), option("kafka_topic_pattern")) {
             (None, None) => return Ok(None),
             (Some(_), Some(_)) => {
@@ -103,7 +90,8 @@ impl KafkaSpec {
             of_setting.map(|(_, v)| v.clone())
         });
         all.retain(|(n, _)| n != "group.id");
-        let start = option("kafka_start").map_or(Ok(Start::Earliest), start)?;
+        let start = option("kafka_start")
+            .map_or(Ok(Start::Earliest), |t| Start::parse("kafka_start", t))?;
         let spec = KafkaSpec {
             brokers: brokers.into(),
             topics,
@@ -180,21 +168,4 @@ impl KafkaSpec {
             .set("auto.offset.reset", "error");
         config
     }
-}
-
-fn start(text: &str) -> Result<Start, String> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "earliest" | "beginning" => return Ok(Start::Earliest),
-        "latest" | "end" => return Ok(Start::Latest),
-        _ => {}
-    }
-    let time = crate::decode::parse_time(text.trim().as_bytes());
-    let number = || {
-        let v: i64 = text.trim().parse().ok()?;
-        v.checked_mul(crate::decode::Precision::by_size(v).nanos())
-    };
-    let ns = time.or_else(number).ok_or_else(|| {
-        format!("kafka_start is 'earliest', 'latest' or a time such as '2026-01-31T08:00:00Z', not '{text}'")
-    })?;
-    Ok(Start::Time(ns / 1_000_000))
 }

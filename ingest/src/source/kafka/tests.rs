@@ -2,11 +2,11 @@
 
 use super::core::Debt;
 use super::reader::settle_debts;
-use super::{KafkaSpec, Start, Topics};
+use super::{KafkaSpec, Topics};
 use crate::source::control::Control;
 use crate::source::intake_tests::make;
 use crate::source::pipe::Pipe;
-use crate::source::{Format, Include, Intake, SourceStatus};
+use crate::source::{Format, Include, Intake, SourceStatus, Start};
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
@@ -88,6 +88,7 @@ fn a_debt_is_settled_to_its_end_and_no_further() {
 /// Sends a record with a header whose name is any bytes, which no client's interface lets one do.
 fn send_with_header(producer: &BaseProducer, topic: &CStr, value: &[u8], name: &CStr) {
     use rdkafka::bindings as rd;
+    // SAFETY: a plain C struct of numbers and pointers, for which zeros are valid; what is used of it is set below.
     let mut parts: [rd::rd_kafka_vu_t; 3] = unsafe { std::mem::zeroed() };
     parts[0].vtype = rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_TOPIC;
     parts[0].u.cstr = topic.as_ptr();

@@ -32,10 +32,7 @@ impl MqttSpec {
     /// # Errors
     /// What is wrong with the options.
     pub fn of(stream: &Stream, url: Option<&str>) -> Result<Option<MqttSpec>, String> {
-        let option = |name: &str| {
-            let all = stream.options.extra.iter();
-            all.rev().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
-        };
+        let option = |name: &str| stream.options.kept(name);
         let Some(topics) = option("mqtt_topic") else {
             return Ok(None);
         };

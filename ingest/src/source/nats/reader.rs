@@ -1,8 +1,9 @@
 //! The reading thread: finds the stream, reads from behind what the log has, and notices whatever would make a hole.
 
 use super::spec::NatsSpec;
+use crate::source::Start;
 use crate::source::control::Ended;
-use crate::source::flow::{Flow, Start, Turn};
+use crate::source::flow::{Flow, Turn};
 use crate::source::{Header, Record, SourceState};
 use async_nats::jetstream::consumer::pull::{self, Stream as Messages};
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy};

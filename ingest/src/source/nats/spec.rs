@@ -1,6 +1,6 @@
 //! What a stream's options say of NATS.
 
-use crate::source::flow::Start;
+use crate::source::Start;
 use async_nats::ConnectOptions;
 use tsdb::Stream;
 
@@ -42,10 +42,7 @@ impl NatsSpec {
     /// # Errors
     /// What is wrong with the options.
     pub fn of(stream: &Stream, url: Option<&str>) -> Result<Option<NatsSpec>, String> {
-        let option = |name: &str| {
-            let all = stream.options.extra.iter();
-            all.rev().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
-        };
+        let option = |name: &str| stream.options.kept(name);
         let name = option("nats_stream").map(|n| n.trim().to_owned());
         let subjects: Vec<String> = option("nats_subject")
             .unwrap_or_default()

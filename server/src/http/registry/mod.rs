@@ -187,6 +187,23 @@ async fn root() -> Response {
     answer(Ok(json!({})))
 }
 
+/// `GET /schema-registry/v1/metadata/id`, which clients ask to tell registries apart.
+async fn metadata_id() -> Response {
+    let id = json!({
+        "scope": {"path": [], "clusters": {"schema-registry-cluster": "tidemill"}},
+        "id": "",
+    });
+    Answer(Ok(id)).into_response()
+}
+
+/// `GET /schema-registry/v1/metadata/version`.
+async fn metadata_version() -> Response {
+    Answer(Ok(
+        json!({"version": env!("CARGO_PKG_VERSION"), "commitId": ""}),
+    ))
+    .into_response()
+}
+
 /// `GET /schema-registry/contexts`: there is the default one.
 async fn contexts() -> Response {
     answer(Ok(json!(["."])))

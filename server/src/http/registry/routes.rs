@@ -121,6 +121,31 @@ pub(in crate::http) const ROUTES: &[Route] = &[
         ..POST
     },
     Route {
+        path: "/schema-registry/v1/metadata/id",
+        does: "Which registry this is.",
+        handler: || get(super::metadata_id),
+        ..GET
+    },
+    Route {
+        path: "/schema-registry/v1/metadata/version",
+        does: "The registry's version.",
+        handler: || get(super::metadata_version),
+        ..GET
+    },
+    Route {
+        path: "/schema-registry/schemas",
+        does: "All versions of all subjects, with their schemas.",
+        parameters: &[
+            ("subjectPrefix", "only of subjects that begin so"),
+            ("latestOnly", "of each subject only the latest"),
+            DELETED,
+            OFFSET,
+            LIMIT,
+        ],
+        handler: || get(schemas::all),
+        ..GET
+    },
+    Route {
         path: "/schema-registry/schemas/ids/{id}",
         does: "The schema of an id.",
         parameters: &[FORMAT, ("fetchMaxId", "the greatest id, too")],

@@ -1,11 +1,12 @@
 //! Schemas by their ids.
 
-use super::{Answer, blocking, described, error, id, page, text};
+use super::{Answer, blocking, described, error, found, id, page, text};
 use crate::http::App;
 use crate::http::params::Params;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::Uri;
+use ingest::schema_registry::builtin::VersionChoice;
 use ingest::schema_registry::wire::parse_guid;
 use ingest::schema_registry::{SchemaId, SchemaKind};
 use serde_json::{Value, json};
@@ -15,6 +16,35 @@ use std::sync::Arc;
 pub(super) async fn types() -> Answer {
     let names = SchemaKind::ALL.map(|k| k.to_string());
     Answer(Ok(json!(names)))
+}
+
+/// `GET /schemas`.
+pub(super) async fn all(State(app): State<Arc<App>>, uri: Uri) -> Answer {
+    let params = Params::of(&uri);
+    let prefix = params.get("subjectPrefix").unwrap_or_default().into_owned();
+    let (deleted, latest) = (params.flag("deleted"), params.flag("latestOnly"));
+    let mut places = Vec::new();
+    for subject in app.registry.subjects(&prefix, deleted) {
+        // Deleted meanwhile: then it is not listed.
+        let versions = app.registry.versions(&subject, deleted).unwrap_or_default();
+        let first = if latest {
+            versions.len().saturating_sub(1)
+        } else {
+            0
+        };
+        places.extend(versions[first..].iter().map(|v| (subject.clone(), *v)));
+    }
+    let places = page(places, params);
+    let get = move || {
+        let one = |(subject, version): (String, u32)| {
+            let choice = VersionChoice::Number(version);
+            let one = app.registry.version(&subject, choice, deleted).ok()?;
+            let text = one.schema.text.clone();
+            Some(found(&one, text))
+        };
+        Ok(Value::from_iter(places.into_iter().filter_map(one)))
+    };
+    Answer(blocking(get).await)
 }
 
 /// `GET /schemas/ids/{id}`.
