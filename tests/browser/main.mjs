@@ -9,6 +9,7 @@ import { cases as faces } from "./cases/faces.mjs";
 import { cases as live, prepare } from "./cases/live.mjs";
 import { cases as modules } from "./cases/modules.mjs";
 import { cases as restart } from "./cases/restart.mjs";
+import { cases as sources } from "./cases/sources.mjs";
 import { cases as sql } from "./cases/sql.mjs";
 import { Server } from "./server.mjs";
 
@@ -58,7 +59,7 @@ try {
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
   });
-  for (const [name, run] of [...modules, ...live, ...sql, ...faces, ...restart]) {
+  for (const [name, run] of [...modules, ...live, ...sql, ...sources, ...faces, ...restart]) {
     if (!name.includes(values.only)) continue;
     const opened = [];
     const openPage = async (options) => {

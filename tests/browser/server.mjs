@@ -21,7 +21,8 @@ export class Server {
 
   /** Starts it, on the port it had before if there was one, and waits until it is ready. */
   async start() {
-    const child = spawn(this.binary, ["serve", "--data-dir", this.directory, "--listen", `127.0.0.1:${this.port}`], {
+    const words = ["serve", "--data-dir", this.directory, "--listen", `127.0.0.1:${this.port}`, "--file-root", this.directory];
+    const child = spawn(this.binary, words, {
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.child = child;

@@ -332,7 +332,7 @@ const OWN: &[Route] = &[
     Route {
         path: "/api/v1/sources",
         group: CATALOG,
-        does: "Sources with their partitions: state, positions, lag, errors.",
+        does: "Sources with their partitions, and sinks: state, positions, lag, errors; how full the write buffer is.",
         parameters: &[ALL_DBS],
         gives: &[(JSON, "")],
         handler: || get(sources::list),

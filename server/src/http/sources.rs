@@ -1,4 +1,4 @@
-//! `GET /api/v1/sources`, and what sources add to `/metrics`.
+//! `GET /api/v1/sources`, and what sources and sinks add to `/metrics`.
 
 use super::App;
 use super::params::Params;
@@ -77,15 +77,58 @@ fn describe(s: &SourceStatus) -> Source {
     }
 }
 
-/// Sources with their partitions, of all databases or of `?db=`.
+#[derive(Serialize)]
+struct Sink {
+    database: String,
+    name: String,
+    from: String,
+    topic: String,
+    state: &'static str,
+    error: Option<String>,
+    records: u64,
+    /// Commits that are not in the topic yet.
+    lag: u64,
+}
+
+impl Sink {
+    fn of(s: &SinkInfo) -> Sink {
+        Sink {
+            database: s.db.clone(),
+            name: s.name.clone(),
+            from: s.from.clone(),
+            topic: s.topic.clone(),
+            state: s.state,
+            error: s.error.clone(),
+            records: s.rows,
+            lag: s.lag,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Board {
+    sources: Vec<Source>,
+    sinks: Vec<Sink>,
+    /// How full the write buffer is, 0 to 1.
+    pressure: f64,
+}
+
+/// Sources with their partitions, and sinks, of all databases or of `?db=`; and how full the write buffer is.
 pub(crate) async fn list(State(app): State<Arc<App>>, request: Request) -> Response {
     let db = Params::of(request.uri()).get("db");
     let all = app.sources.statuses();
     let wanted = all
         .iter()
         .filter(|s| db.as_ref().is_none_or(|db| s.db == **db));
-    let sources: Vec<Source> = wanted.map(|s| describe(s)).collect();
-    json_of(&serde_json::json!({"sources": sources}))
+    let sinks = app.sinks.list();
+    let wanted_sinks = sinks
+        .iter()
+        .filter(|s| db.as_ref().is_none_or(|db| s.db == **db));
+    json_of(&Board {
+        sources: wanted.map(|s| describe(s)).collect(),
+        sinks: wanted_sinks.map(Sink::of).collect(),
+        pressure: app.engine.pressure(),
+    })
 }
 
 /// A figure of each source: its name, what kind of figure it is, and what it means.

@@ -1,4 +1,4 @@
-// The sources that streams read: their state, lag and errors. The panel is there only when there is a source.
+// What streams read and what sinks send: state, lag and errors. The panel is there only when there is a source or a sink.
 
 import { byId, h, setText } from "../dom.js";
 import { integer } from "../format.js";
@@ -17,7 +17,7 @@ export function sourcesPanel(feed) {
     if (!document.hidden && feed.state === "live") {
       try {
         const response = await fetch("/api/v1/sources");
-        if (response.ok) show((await response.json()).sources);
+        if (response.ok) show(await response.json());
       } catch {
         // Unreachable: the connection's state says so.
       }
@@ -25,18 +25,19 @@ export function sourcesPanel(feed) {
     timer = setTimeout(look, PAUSE_MS);
   }
 
-  function show(sources) {
-    panel.hidden = sources.length === 0;
+  function show({ sources, sinks, pressure }) {
+    panel.hidden = sources.length + sinks.length === 0;
+    setText(byId("sources-pressure"), `write buffer ${Math.round(pressure * 100)} %${consequence(pressure)}`);
     const now = { at: performance.now(), messages: new Map(sources.map((s) => [keyOf(s), s.messages])) };
     setText(byId("sources-count"), sources.length > 1 ? String(sources.length) : "");
-    body.replaceChildren(
-      h(
-        "table",
-        { class: "data" },
-        h("thead", null, h("tr", null, ...["Stream", "From", "State", "Messages/s", "Lag", "Refused", "Batch"].map((name, i) => h("th", { class: i > 2 ? "num" : null, scope: "col" }, name)))),
-        h("tbody", null, ...sources.flatMap((source) => rowsOf(source, rate(source, now)))),
-      ),
-    );
+    const tables = [];
+    if (sources.length > 0) {
+      tables.push(table(["Stream", "From", "State", "Messages/s", "Lag", "Refused", "Batch", "Commit ms"], sources.flatMap((source) => rowsOf(source, rate(source, now)))));
+    }
+    if (sinks.length > 0) {
+      tables.push(table(["Sink", "To", "State", "Records", "Lag"], sinks.flatMap(rowsOfSink)));
+    }
+    body.replaceChildren(...tables);
     before = now;
   }
 
@@ -51,13 +52,48 @@ export function sourcesPanel(feed) {
   look();
 }
 
+// What the server does when its write buffer is so full.
+function consequence(pressure) {
+  if (pressure >= 0.9) return ": sources pause";
+  if (pressure >= 0.8) return ": rows of low priority are left out";
+  return "";
+}
+
+function table(names, rows) {
+  const heads = names.map((name, i) => h("th", { class: i > 2 ? "num" : null, scope: "col" }, name));
+  return h("table", { class: "data" }, h("thead", null, h("tr", null, ...heads)), h("tbody", null, ...rows));
+}
+
+function named(database, name) {
+  return database === "default" ? name : `${database}.${name}`;
+}
+
+function trouble(text, columns) {
+  return h("tr", { class: "trouble" }, h("td", { colspan: String(columns) }, text));
+}
+
+function rowsOfSink(sink) {
+  const name = named(sink.database, sink.name);
+  const row = h(
+    "tr",
+    { "data-testid": `sink-${name}`, "data-state": sink.state },
+    h("td", null, name),
+    h("td", { title: sink.from }, `kafka ${sink.topic}`),
+    h("td", null, sink.state),
+    h("td", { class: "num" }, integer(sink.records)),
+    h("td", { class: "num" }, integer(sink.lag)),
+  );
+  return sink.error ? [row, trouble(sink.error, 5)] : [row];
+}
+
 function keyOf(source) {
   return JSON.stringify([source.database, source.stream]);
 }
 
 function rowsOf(source, rate) {
-  const name = source.database === "default" ? source.stream : `${source.database}.${source.stream}`;
-  const numbers = [rate, source.lag === null ? "–" : integer(source.lag), integer(source.rejected), integer(source.batch_rows)];
+  const name = named(source.database, source.stream);
+  const lag = source.lag === null ? "–" : integer(source.lag);
+  const numbers = [rate, lag, integer(source.rejected), integer(source.batch_rows), source.commit_ms.toFixed(1)];
   const row = h(
     "tr",
     { "data-testid": `source-${name}`, "data-state": source.state },
@@ -73,5 +109,5 @@ function rowsOf(source, rate) {
     ...(stopped.length > MOST_TROUBLES ? [`and ${stopped.length - MOST_TROUBLES} partitions more`] : []),
     ...(source.last_rejection ? [`last row refused: ${source.last_rejection}`] : []),
   ];
-  return [row, ...troubles.map((text) => h("tr", { class: "trouble" }, h("td", { colspan: "7" }, text)))];
+  return [row, ...troubles.map((text) => trouble(text, 8))];
 }
