@@ -18,8 +18,8 @@ pub mod sim;
 pub mod wal;
 
 pub use catalog::{
-    Catalog, DEFAULT_DATABASE, Late, Object, SeriesSet, SeriesTable, Stream, StreamDef,
-    StreamOptions, TABLE_DELETED, TABLE_KEY, TagColumn, TooOld,
+    Catalog, DEFAULT_DATABASE, Late, Object, PayloadReader, PayloadWriter, SeriesSet, SeriesTable,
+    Stream, StreamDef, StreamOptions, TABLE_DELETED, TABLE_KEY, TagColumn, TooOld,
 };
 pub use engine::{
     Commit, CommitObserver, Done, Engine, EngineConfig, EngineMetrics, Request, RowTransform, Rows,

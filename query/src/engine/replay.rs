@@ -15,7 +15,7 @@ use arrow::record_batch::RecordBatch;
 use hashbrown::HashMap;
 use query_lang::ast::{BinaryOp, Expr, ExprKind, Ident, Literal, ObjectName, Query, SetExpr, Span};
 use std::sync::Arc;
-use tsdb::types::{BatchBuilder, ColumnId, DataType, Role};
+use tsdb::types::{BatchBuilder, ColumnId, DataType, Fnv, Role};
 use tsdb::{Error, Lsn, Request, Rows, StreamDef};
 
 /// The stream of letters.
@@ -388,7 +388,7 @@ fn decoded(batch: &RecordBatch) -> Result<Vec<Marked>, QueryError> {
     Ok(letters.collect())
 }
 
-/// FNV-1a over all of a letter, 64 bits. Pinned: marks are stored.
+/// The hash of all of a letter. Pinned: marks are stored.
 fn hash(time: i64, letter: &Letter) -> i64 {
     let Letter {
         stream,
@@ -399,16 +399,11 @@ fn hash(time: i64, letter: &Letter) -> i64 {
         message: _,
     } = letter;
     let texts = [stream, source, position, reason, payload];
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut add = |bytes: &[u8]| {
-        for b in bytes {
-            hash = (hash ^ u64::from(*b)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    };
-    add(&time.to_le_bytes());
+    let mut hash = Fnv::default();
+    hash.write(&time.to_le_bytes());
     for text in texts {
-        add(&(text.len() as u64).to_le_bytes());
-        add(text.as_bytes());
+        hash.write(&(text.len() as u64).to_le_bytes());
+        hash.write(text.as_bytes());
     }
-    hash as i64
+    hash.finish() as i64
 }

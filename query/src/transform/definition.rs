@@ -5,6 +5,7 @@
 //! table that is read `id u32, columns u32`. All little-endian, text UTF-8.
 
 use tsdb::types::StreamId;
+use tsdb::{PayloadReader, PayloadWriter};
 
 const VERSION: u8 = 1;
 
@@ -23,51 +24,28 @@ pub(crate) struct Definition {
 
 impl Definition {
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION];
-        let text = |out: &mut Vec<u8>, s: &str| {
-            out.extend_from_slice(&(s.len() as u32).to_le_bytes());
-            out.extend_from_slice(s.as_bytes());
-        };
-        text(&mut out, &self.sql);
-        text(&mut out, &self.db);
-        out.extend_from_slice(&self.source.0.to_le_bytes());
-        out.extend_from_slice(&(self.widths.len() as u32).to_le_bytes());
+        let mut out = PayloadWriter::new(VERSION);
+        out.text(&self.sql);
+        out.text(&self.db);
+        out.u32(self.source.0);
+        out.u32(self.widths.len() as u32);
         for (id, columns) in &self.widths {
-            out.extend_from_slice(&id.0.to_le_bytes());
-            out.extend_from_slice(&columns.to_le_bytes());
+            out.u32(id.0);
+            out.u32(*columns);
         }
-        out
+        out.finish()
     }
 
     /// `None` when the bytes are no definition of this version.
-    pub fn decode(mut bytes: &[u8]) -> Option<Self> {
-        fn take<'a>(bytes: &mut &'a [u8], n: usize) -> Option<&'a [u8]> {
-            let (head, tail) = bytes.split_at_checked(n)?;
-            *bytes = tail;
-            Some(head)
-        }
-        fn number(bytes: &mut &[u8]) -> Option<u32> {
-            Some(u32::from_le_bytes(take(bytes, 4)?.try_into().ok()?))
-        }
-        fn text(bytes: &mut &[u8]) -> Option<String> {
-            let n = number(bytes)? as usize;
-            String::from_utf8(take(bytes, n)?.to_vec()).ok()
-        }
-        let b = &mut bytes;
-        if take(b, 1)? != [VERSION] {
-            return None;
-        }
-        let (sql, db) = (text(b)?, text(b)?);
-        let source = StreamId(number(b)?);
-        let count = number(b)?;
-        let width = |_| Some((StreamId(number(b)?), number(b)?));
-        let widths = (0..count).map(width).collect::<Option<Vec<_>>>()?;
-        b.is_empty().then_some(Self {
-            sql,
-            db,
-            source,
-            widths,
-        })
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut b = PayloadReader::new(bytes, VERSION)?;
+        let definition = Self {
+            sql: b.text()?,
+            db: b.text()?,
+            source: StreamId(b.u32()?),
+            widths: b.many(|b| Some((StreamId(b.u32()?), b.u32()?)))?,
+        };
+        b.end().map(|()| definition)
     }
 }
 

@@ -5,6 +5,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use query_lang::ast::Literal;
+use tsdb::types::Fnv;
 
 /// A part of all keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,29 +52,20 @@ impl Part {
 
 /// FNV-1a over 64 bits, and at the end the mixer of MurmurHash3 (`fmix64`): FNV's high bits alone would be those of
 /// the last few bytes.
-struct Hash(u64);
-
-impl Default for Hash {
-    fn default() -> Self {
-        Hash(0xcbf2_9ce4_8422_2325)
-    }
-}
+#[derive(Default)]
+struct Hash(Fnv);
 
 impl Hash {
-    fn byte(&mut self, b: u8) {
-        self.0 = (self.0 ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-
     /// A value; its length keeps it apart from the next one.
     fn add(&mut self, text: Option<&str>) {
         let bytes = text.unwrap_or_default().as_bytes();
-        self.byte(u8::from(text.is_some()));
-        let length = (bytes.len() as u64).to_le_bytes();
-        length.iter().chain(bytes).for_each(|b| self.byte(*b));
+        self.0.write(&[u8::from(text.is_some())]);
+        self.0.write(&(bytes.len() as u64).to_le_bytes());
+        self.0.write(bytes);
     }
 
     fn finish(self) -> u64 {
-        let mut h = self.0;
+        let mut h = self.0.finish();
         h = (h ^ (h >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
         h = (h ^ (h >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
         h ^ (h >> 33)

@@ -5,7 +5,8 @@
 //! little-endian, text UTF-8.
 
 use crate::bind::windowed::ContinuousQuery;
-use tsdb::types::StreamId;
+use tsdb::types::{Fnv, StreamId};
+use tsdb::{PayloadReader, PayloadWriter};
 
 const VERSION: u8 = 3;
 
@@ -45,62 +46,33 @@ impl Definition {
     }
 
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION];
-        out.extend_from_slice(&self.epoch.to_le_bytes());
-        let text = |out: &mut Vec<u8>, s: &str| {
-            out.extend_from_slice(&(s.len() as u32).to_le_bytes());
-            out.extend_from_slice(s.as_bytes());
-        };
-        text(&mut out, &self.sql);
-        text(&mut out, &self.db);
-        out.extend_from_slice(&self.stream.0.to_le_bytes());
-        out.extend_from_slice(&(self.columns.len() as u32).to_le_bytes());
+        let mut out = PayloadWriter::new(VERSION);
+        out.u64(self.epoch);
+        out.text(&self.sql);
+        out.text(&self.db);
+        out.u32(self.stream.0);
+        out.u32(self.columns.len() as u32);
         for (name, data_type) in &self.columns {
-            text(&mut out, name);
-            text(&mut out, data_type);
+            out.text(name);
+            out.text(data_type);
         }
-        out.extend_from_slice(&(self.names.len() as u32).to_le_bytes());
-        for name in &self.names {
-            text(&mut out, name);
-        }
-        out
+        out.u32(self.names.len() as u32);
+        self.names.iter().for_each(|name| out.text(name));
+        out.finish()
     }
 
     /// `None` when the bytes are no definition of this version.
-    pub fn decode(mut bytes: &[u8]) -> Option<Self> {
-        fn take<'a>(bytes: &mut &'a [u8], n: usize) -> Option<&'a [u8]> {
-            let (head, tail) = bytes.split_at_checked(n)?;
-            *bytes = tail;
-            Some(head)
-        }
-        fn number(bytes: &mut &[u8]) -> Option<u32> {
-            Some(u32::from_le_bytes(take(bytes, 4)?.try_into().ok()?))
-        }
-        fn text(bytes: &mut &[u8]) -> Option<String> {
-            let n = number(bytes)? as usize;
-            String::from_utf8(take(bytes, n)?.to_vec()).ok()
-        }
-        let b = &mut bytes;
-        if take(b, 1)? != [VERSION] {
-            return None;
-        }
-        let epoch = u64::from_le_bytes(take(b, 8)?.try_into().ok()?);
-        let (sql, db) = (text(b)?, text(b)?);
-        let stream = StreamId(number(b)?);
-        let n = number(b)?;
-        let columns = (0..n)
-            .map(|_| Some((text(b)?, text(b)?)))
-            .collect::<Option<Vec<_>>>()?;
-        let n = number(b)?;
-        let names = (0..n).map(|_| text(b)).collect::<Option<Vec<_>>>()?;
-        b.is_empty().then_some(Self {
-            epoch,
-            sql,
-            db,
-            stream,
-            columns,
-            names,
-        })
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut b = PayloadReader::new(bytes, VERSION)?;
+        let definition = Self {
+            epoch: b.u64()?,
+            sql: b.text()?,
+            db: b.text()?,
+            stream: StreamId(b.u32()?),
+            columns: b.many(|b| Some((b.text()?, b.text()?)))?,
+            names: b.many(PayloadReader::text)?,
+        };
+        b.end().map(|()| definition)
     }
 
     /// Leaves out columns that `SELECT *` would have now and had not when the view was made, and names the others as the
@@ -123,15 +95,8 @@ impl Definition {
         (now.columns == self.columns).then(|| query.renamed(&self.names))
     }
 
-    /// Says whether saved state belongs to this definition (FNV-1a, 64 bits).
+    /// Says whether saved state belongs to this definition.
     pub fn hash(&self) -> u64 {
-        fnv(&self.encode())
+        Fnv::of(&self.encode())
     }
-}
-
-/// FNV-1a, 64 bits: the same in every build, as names of files must be.
-pub(super) fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
-        (h ^ u64::from(*b)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }

@@ -2,7 +2,7 @@
 
 use super::ViewConfig;
 use super::checkpoint::Checkpoint;
-use super::definition::{Definition, fnv};
+use super::definition::Definition;
 use super::hub::Tap;
 use super::runtime::{Broken, KIND, View, ViewRuntime, exec};
 use super::saving::Saving;
@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
-use tsdb::types::Lsn;
+use tsdb::types::{Fnv, Lsn};
 use tsdb::{Commit, Object, Stream};
 
 /// A view to be started.
@@ -254,7 +254,7 @@ impl Saving {
     pub(super) fn of(db: &str, name: &str, definition: &Definition) -> Saving {
         let epoch = definition.epoch;
         Saving {
-            id: fnv(format!("{db}\0{name}\0{epoch}").as_bytes()),
+            id: Fnv::of(format!("{db}\0{name}\0{epoch}").as_bytes()),
             hash: definition.hash(),
             owner: format!("view {db}.{name} of {epoch}"),
         }

@@ -5,6 +5,7 @@
 //! `length u32, name, length u32, value`. All little-endian, text UTF-8.
 
 use tsdb::types::{Lsn, StreamId};
+use tsdb::{PayloadReader, PayloadWriter};
 
 const VERSION: u8 = 1;
 
@@ -49,63 +50,39 @@ impl Definition {
     }
 
     pub fn encode(&self) -> Vec<u8> {
-        fn text(out: &mut Vec<u8>, s: &str) {
-            out.extend_from_slice(&(s.len() as u32).to_le_bytes());
-            out.extend_from_slice(s.as_bytes());
-        }
-        let mut out = vec![VERSION];
-        out.extend_from_slice(&self.epoch.to_le_bytes());
-        out.extend_from_slice(&self.start.0.to_le_bytes());
+        let mut out = PayloadWriter::new(VERSION);
+        out.u64(self.epoch);
+        out.u64(self.start.0);
         let (kind, db, what, id) = match &self.origin {
             Origin::Stream { db, name, id } => (0, db, name, id.0),
             Origin::View { db, name } => (1, db, name, 0),
             Origin::Query { db, sql } => (2, db, sql, 0),
         };
-        out.push(kind);
-        text(&mut out, db);
-        text(&mut out, what);
-        out.extend_from_slice(&id.to_le_bytes());
-        out.extend_from_slice(&(self.options.len() as u32).to_le_bytes());
+        out.u8(kind);
+        out.text(db);
+        out.text(what);
+        out.u32(id);
+        out.u32(self.options.len() as u32);
         for (name, value) in &self.options {
-            text(&mut out, name);
-            text(&mut out, value);
+            out.text(name);
+            out.text(value);
         }
-        out
+        out.finish()
     }
 
     /// `None` when the bytes are no definition of this version.
-    pub fn decode(mut bytes: &[u8]) -> Option<Definition> {
-        fn take<'a, const N: usize>(bytes: &mut &'a [u8]) -> Option<[u8; N]> {
-            let (head, tail): (&'a [u8; N], _) = bytes.split_first_chunk()?;
-            *bytes = tail;
-            Some(*head)
-        }
-        fn text(bytes: &mut &[u8]) -> Option<String> {
-            let n = u32::from_le_bytes(take(bytes)?) as usize;
-            let (head, tail) = bytes.split_at_checked(n)?;
-            *bytes = tail;
-            String::from_utf8(head.to_vec()).ok()
-        }
-        let b = &mut bytes;
-        if take::<1>(b)? != [VERSION] {
-            return None;
-        }
-        let epoch = u64::from_le_bytes(take(b)?);
-        let start = Lsn(u64::from_le_bytes(take(b)?));
-        let [kind] = take::<1>(b)?;
-        let (db, what) = (text(b)?, text(b)?);
-        let id = StreamId(u32::from_le_bytes(take(b)?));
+    pub fn decode(bytes: &[u8]) -> Option<Definition> {
+        let mut b = PayloadReader::new(bytes, VERSION)?;
+        let (epoch, start, kind) = (b.u64()?, Lsn(b.u64()?), b.u8()?);
+        let (db, what, id) = (b.text()?, b.text()?, StreamId(b.u32()?));
         let origin = match kind {
             0 => Origin::Stream { db, name: what, id },
             1 => Origin::View { db, name: what },
             2 => Origin::Query { db, sql: what },
             _ => return None,
         };
-        let n = u32::from_le_bytes(take(b)?);
-        let options = (0..n)
-            .map(|_| Some((text(b)?, text(b)?)))
-            .collect::<Option<Vec<_>>>()?;
-        b.is_empty().then_some(Definition {
+        let options = b.many(|b| Some((b.text()?, b.text()?)))?;
+        b.end().map(|()| Definition {
             epoch,
             start,
             origin,

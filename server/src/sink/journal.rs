@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use tsdb::io::{Disk, File};
+use tsdb::types::Fnv;
 
 const DIR: &str = "sinks";
 const MAGIC: &[u8; 4] = b"TMSK";
@@ -22,11 +23,9 @@ const LONG: u64 = 16 << 20;
 /// Keys that the topic has, with the hash of the value; without one where that is not known.
 pub(super) type Sent = HashMap<Box<[u8]>, Option<u64>, ahash::RandomState>;
 
-/// The hash of a value: the same in every build.
+/// Tells a record's value from others.
 pub(super) fn hash(value: &[u8]) -> u64 {
-    value.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
-        (h ^ u64::from(*b)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    Fnv::of(value)
 }
 
 /// The journal of one sink, open for writing.

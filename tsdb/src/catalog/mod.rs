@@ -5,10 +5,12 @@
 //! record holds rows of a column, series or stream that the log up to that record does not define.
 
 mod entry;
+mod payload;
 mod series;
 mod stream;
 
 pub(crate) use entry::Entry;
+pub use payload::{PayloadReader, PayloadWriter};
 pub use series::{SeriesSet, SeriesTable, TagColumn};
 pub use stream::{Late, Stream, StreamDef, StreamOptions, TABLE_DELETED, TABLE_KEY, TooOld};
 

@@ -6,11 +6,13 @@
 mod batch;
 mod builder;
 mod column;
+mod fnv;
 mod ids;
 mod schema;
 
 pub use batch::{Batch, BatchError};
 pub use builder::{BatchBuilder, ColumnBuilder};
 pub use column::{Column, Values};
+pub use fnv::Fnv;
 pub use ids::{ColumnId, Lsn, SegmentId, SeriesId, StreamId, TenantId, TimeRange, Timestamp};
 pub use schema::{ColumnDef, DataType, Role, Schema};

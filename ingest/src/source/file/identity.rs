@@ -5,6 +5,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::UNIX_EPOCH;
+use tsdb::types::Fnv;
 
 /// First bytes of a file that tell it from another at its place.
 const HEAD: usize = 1024;
@@ -88,13 +89,9 @@ impl Head {
     /// Of the first bytes, at most so many as count.
     pub(super) fn of(bytes: &[u8]) -> Head {
         let bytes = &bytes[..bytes.len().min(HEAD)];
-        // FNV-1a: it must be the same in every version of the program.
-        let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
-            (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
-        });
         Head {
             len: bytes.len(),
-            hash,
+            hash: Fnv::of(bytes),
         }
     }
 
