@@ -59,10 +59,13 @@ def whole(nodes, ends, stream="purchases"):
     count = Count(records=sum(ends.values()))
     chunks = {(partition, first // CHUNK): [] for partition, end in ends.items() for first in range(0, end, CHUNK)}
     for node in nodes:
-        for partition, chunk, rows, distinct, low, high in node.sql(
-                f'SELECT partition, "offset" / {CHUNK} AS chunk, COUNT(*) AS n, COUNT(DISTINCT "offset") AS d, '
-                f'MIN("offset") AS lo, MAX("offset") AS hi FROM {stream} GROUP BY partition, "offset" / {CHUNK}'):
-            chunks.setdefault((partition, chunk), []).append((node, rows, distinct, low, high))
+        held = {partition for (partition,) in node.sql(f"SELECT partition FROM {stream} GROUP BY partition")}
+        # One at a time: the answer to all of them at once may take more memory than a query is given.
+        for partition in sorted(held | set(ends)):
+            for chunk, rows, distinct, low, high in node.sql(
+                    f'SELECT "offset" / {CHUNK} AS chunk, COUNT(*) AS n, COUNT(DISTINCT "offset") AS d, MIN("offset") AS lo, '
+                    f'MAX("offset") AS hi FROM {stream} WHERE partition = {partition} GROUP BY "offset" / {CHUNK}'):
+                chunks.setdefault((partition, chunk), []).append((node, rows, distinct, low, high))
     for (partition, chunk), found in chunks.items():
         first = chunk * CHUNK
         end = min(first + CHUNK, ends.get(partition, 0))

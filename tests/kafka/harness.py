@@ -131,21 +131,21 @@ class Case(unittest.TestCase):
             pause = min(pause * 1.5, 0.5)
 
     def await_true(self, what, holds, seconds=60):
-        """Returns the first true answer; fails with `what` when there is none in time."""
+        """Returns the first true answer; fails with `what` (a text, or what gives one then) when there is none in time."""
         limit, pause = time.monotonic() + seconds, 0.02
         while True:
             answer = holds()
             if answer:
                 return answer
             if time.monotonic() > limit:
-                self.fail(f"{what} for {seconds} s")
+                self.fail(f"{what() if callable(what) else what} for {seconds} s")
             time.sleep(pause)
             pause = min(pause * 1.5, 0.5)
 
     def await_progress(self, nodes, rows=1, seconds=90):
         """Returns when the nodes together have more rows than now."""
         before = sum(node.count() for node in nodes)
-        self.await_true(f"no row came to {', '.join(node.name for node in nodes)}: {[node.describe() for node in nodes]}",
+        self.await_true(lambda: f"no row came to {[f'{node.name}: {node.describe()}' for node in nodes]}",
                         lambda: sum(node.count() for node in nodes) >= before + rows, seconds)
 
     def check_whole(self, nodes, ends, views=True):

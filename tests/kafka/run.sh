@@ -6,7 +6,8 @@
 # A CASE is a module or a test of it: test_fill, test_kills, test_group.Group.test_takeover, ..; all of them without one.
 # Without --big each is as small as fits CI. Knobs, as environment: KAFKA_RECORDS (fill), KAFKA_ROUNDS, KAFKA_GROUP_ROUNDS,
 # KAFKA_RATE (records/s under kills), KAFKA_TRANSACTIONS, KAFKA_PARTITIONS, KAFKA_TAKEOVER_S (bar), KAFKA_SEED, KAFKA_DIR.
-# --keep leaves data and logs behind. TIDEMILL_MUTANT=NAME runs a build with a mutant, which test_kills must catch.
+# --keep leaves data and logs behind. TIDEMILL_MUTANT=positions_apart says that the binary is a build with that defect
+# (`cargo build --release --features mutant-positions-apart`), which test_kills must catch.
 # A run that lasts over KAFKA_LIMIT seconds (default 1500, with --big 14400) is ended as failed.
 set -uo pipefail
 
@@ -28,7 +29,7 @@ while [ $# -gt 0 ]; do
             export KAFKA_RATE=${KAFKA_RATE:-100000} KAFKA_TRANSACTIONS=${KAFKA_TRANSACTIONS:-400} KAFKA_TAKEOVER_S=${KAFKA_TAKEOVER_S:-5}
             limit=${KAFKA_LIMIT:-14400}
             shift ;;
-        -h | --help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+        -h | --help) sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
         -*) echo "run.sh: unknown option $1" >&2; exit 2 ;;
         *) cases+=("$1"); shift ;;
     esac

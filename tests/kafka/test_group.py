@@ -116,7 +116,7 @@ class Group(Case):
         def owns():
             now = dict(node.sql("SELECT partition, hi FROM by_partition"))
             return all(now.get(partition, -1) >= end for partition, end in ends.items())
-        self.await_true(f"{node.name} does not take over: {node.describe()}", owns, 40)
+        self.await_true(lambda: f"{node.name} does not take over: {node.describe()}", owns, 40)
 
     def check_restarted(self, nodes, load):
         """Ends the load and checks all, behind a restart of each member: only then has each taken what it had claimed."""

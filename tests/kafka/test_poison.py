@@ -58,7 +58,7 @@ class Poison(Case):
         self.cluster.send(self.topic, records, message__max__bytes=ROOM)
         self.settle([node], len(wanted))
         # Partitions that end in bad records need a word more.
-        self.await_true(f"letters are missing: {node.describe()}", lambda: self.letters(node) >= len(letters), 20)
+        self.await_true(lambda: f"letters are missing: {node.describe()}", lambda: self.letters(node) >= len(letters), 20)
         self.check(node, wanted, letters)
         node.kill()
         node.start()

@@ -10,7 +10,7 @@ class Tables(Case):
     def expect(self, node, wanted, marks):
         """Waits until the last record of each partition has come, and holds the table to the model: {id: (name, plan)}."""
         for mark in marks:
-            self.await_true(f"mark {mark} has not come: {node.describe()}",
+            self.await_true(lambda: f"mark {mark} has not come: {node.describe()}",
                             lambda mark=mark: node.sql(f"SELECT plan FROM users WHERE id = {mark}") == [[wanted[mark][1]]])
         rows = node.sql("SELECT id, name, plan FROM users ORDER BY id")
         self.assertEqual(rows, [[key, *wanted[key]] for key in sorted(wanted)])
@@ -70,7 +70,7 @@ class Tables(Case):
         self.cluster.send(self.topic, [(0, None, json.dumps(row).encode()), (0, b"Oslo", None), (0, None, None),
                                        (0, None, b'{"city":"Oslo","price":3}'), (0, json.dumps(key).encode(), None),
                                        (0, None, json.dumps(other).encode())])
-        self.await_true(f"the last record has not come: {node.describe()}",
+        self.await_true(lambda: f"the last record has not come: {node.describe()}",
                         lambda: node.sql("SELECT sku, price FROM prices") == [[2, 1.5]])
         letters = node.dicts("SELECT position, reason FROM dead_letters ORDER BY position")
         self.assertEqual([letter["position"] for letter in letters], [f"{self.topic}/0@{offset}" for offset in (1, 2, 3)])
@@ -91,7 +91,7 @@ class Tables(Case):
             records.append((number % 2, None, value))
         self.cluster.send(self.topic, records)
         self.settle([node], len(records) - len(bad), stream="raw")
-        self.await_true(f"letters are missing: {node.describe()}", lambda: self.letters(node) >= len(bad))
+        self.await_true(lambda: f"letters are missing: {node.describe()}", lambda: self.letters(node) >= len(bad))
         for stream in ("raw", "shares"):
             rows = [seq for (seq,) in node.sql(f"SELECT seq FROM {stream} ORDER BY seq")]
             self.assertEqual(rows, [number for number in range(len(records)) if number not in bad])

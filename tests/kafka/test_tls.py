@@ -50,7 +50,7 @@ class Tls(Case):
         ends = fill(broker.address, self.topic, 3, 30_000)
         node = self.node()
         self.consume(node, settings={**harness.QUICK, **settings}, kafka_brokers=secure, group="readers")
-        self.await_true(f"the source says nothing: {node.describe()}", lambda: node.sources())
+        self.await_true(lambda: f"the source says nothing: {node.describe()}", lambda: node.sources())
         if any("ssl support" in str(row["error"]).lower() or "openssl" in str(row["error"]).lower() for row in node.sources()):
             self.skipTest("the server was built without TLS for Kafka")
         self.settle([node], 30_000)

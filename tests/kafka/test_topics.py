@@ -55,7 +55,7 @@ class Topics(Case):
                 node.start()
             # Once a partition is known, and where it ends, it would be read.
             known = [str(end) for end in ends.values()]
-            self.await_true(f"the partitions are not known: {node.describe()}",
+            self.await_true(lambda: f"the partitions are not known: {node.describe()}",
                             lambda known=known: sorted(str(row["end"]) for row in node.sources()) == sorted(known), 90)
             self.assertEqual({row["state"] for row in node.sources()}, {"paused"})
             self.assertEqual(node.count(), 10_000)
@@ -99,14 +99,14 @@ class Topics(Case):
         fill(self.broker.address, self.topic, 2, 2000)
         self.cluster.delete_records(self.topic, {0: 1500})
         node.start()
-        self.await_true(f"no alarm: {node.describe()}", lambda: self.alarms(node))
+        self.await_true(lambda: f"no alarm: {node.describe()}", lambda: self.alarms(node))
         self.settle([node], 3000)
         held = dict(node.sql("SELECT partition, COUNT(*) AS n FROM purchases GROUP BY partition"))
         self.assertEqual(held, {0: 1000, 1: 2000}, "partition 0 must not go on by itself")
         # A restart does not hide it.
         node.kill()
         node.start()
-        self.await_true(f"no alarm after a restart: {node.describe()}", lambda: self.alarms(node))
+        self.await_true(lambda: f"no alarm after a restart: {node.describe()}", lambda: self.alarms(node))
         self.assertEqual(dict(node.sql("SELECT partition, COUNT(*) AS n FROM purchases GROUP BY partition")), held)
 
     def recreate(self, running, before, after):
@@ -124,7 +124,7 @@ class Topics(Case):
         fill(self.broker.address, self.topic, 1, after)
         if not running:
             node.start()
-        self.await_true(f"no alarm: {node.describe()}", lambda: self.alarms(node))
+        self.await_true(lambda: f"no alarm: {node.describe()}", lambda: self.alarms(node))
         self.assertEqual(node.count(), before)
         count = checks.whole([node], {0: before})
         self.assertTrue(count.right, str(count))

@@ -353,7 +353,20 @@ impl Pipe {
         };
         self.in_flight += 1;
         self.status.sent(accepted + rejected);
+        #[cfg(feature = "mutant-positions-apart")]
+        let request = self.without_rows(request);
         self.engine.submit(request, Box::new(done));
+    }
+
+    /// The mutant: rows go ahead alone, in a commit of their own, and their places follow in another.
+    #[cfg(feature = "mutant-positions-apart")]
+    fn without_rows(&self, request: Request) -> Request {
+        let Request { rows, advances, .. } = request;
+        self.engine.submit(Request::of(rows), Box::new(|_| ()));
+        Request {
+            advances,
+            ..Request::default()
+        }
     }
 
     /// Takes note of batches that are durable, waiting for the first at most so long.
