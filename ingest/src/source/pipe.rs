@@ -354,19 +354,25 @@ impl Pipe {
         self.in_flight += 1;
         self.status.sent(accepted + rejected);
         #[cfg(feature = "mutant-positions-apart")]
-        let request = self.without_rows(request);
+        self.submit_apart(request, Box::new(done));
+        #[cfg(not(feature = "mutant-positions-apart"))]
         self.engine.submit(request, Box::new(done));
     }
 
-    /// The mutant: rows go ahead alone, in a commit of their own, and their places follow in another.
+    /// The mutant: rows go ahead in a commit of their own, and their places follow in another once that is durable.
     #[cfg(feature = "mutant-positions-apart")]
-    fn without_rows(&self, request: Request) -> Request {
+    fn submit_apart(&self, request: Request, done: tsdb::Done) {
         let Request { rows, advances, .. } = request;
-        self.engine.submit(Request::of(rows), Box::new(|_| ()));
-        Request {
+        let places = Request {
             advances,
             ..Request::default()
-        }
+        };
+        let engine = self.engine.clone();
+        let then = move |result| match result {
+            Ok(_) => engine.submit(places, done),
+            Err(error) => done(Err(error)),
+        };
+        self.engine.submit(Request::of(rows), Box::new(then));
     }
 
     /// Takes note of batches that are durable, waiting for the first at most so long.

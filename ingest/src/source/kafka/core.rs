@@ -68,6 +68,8 @@ pub(super) struct Core {
     pub(super) audit: bool,
     /// Nothing is to be read, whatever partitions we are given.
     pub(super) resting: bool,
+    /// The last trouble with the connection that the brokers' silence alone does not tell: a refused login, say.
+    pub(super) trouble: Option<String>,
     /// The consumer is of no more use.
     pub(super) fatal: Option<String>,
     /// Ranges of partitions that are others' by now.
@@ -87,6 +89,7 @@ impl Core {
             rewind: false,
             audit: false,
             resting: false,
+            trouble: None,
             fatal: None,
             debts: Vec::new(),
         }
@@ -698,9 +701,11 @@ impl Core {
             | RDKafkaErrorCode::Resolve
             | RDKafkaErrorCode::Authentication
             | RDKafkaErrorCode::SSL => {
-                self.pipe
-                    .status()
-                    .set(SourceState::Waiting, Some(format!("{code}: {reason}")));
+                let why = format!("{code}: {reason}");
+                if code != RDKafkaErrorCode::AllBrokersDown {
+                    self.trouble = Some(why.clone());
+                }
+                self.pipe.status().set(SourceState::Waiting, Some(why));
             }
             _ => tracing::debug!(%error, reason, "kafka"),
         }

@@ -290,11 +290,11 @@ impl Reader<'_> {
         if self.spec.group.is_none()
             && let Err(error) = self.look_for_partitions()
         {
-            self.status
-                .set(SourceState::Waiting, Some(error.to_string()));
+            let why = self.explained(&error);
             if first {
-                return Err(error.into());
+                return Err(Ended::Retry(why));
             }
+            self.status.set(SourceState::Waiting, Some(why));
         }
         let mut core = self.core();
         if core.resting {
@@ -306,6 +306,20 @@ impl Reader<'_> {
             self.question = question;
         }
         Ok(())
+    }
+
+    /// An error, with what librdkafka has told of the connection meanwhile.
+    fn explained(&self, error: &KafkaError) -> String {
+        // Its words wait until somebody polls; nothing is assigned that could be lost so, or it is read again.
+        for _ in 0..ROUND {
+            if let Some(Ok(_)) = self.consumer.poll(Duration::ZERO) {
+                self.core().rewind = true;
+            }
+        }
+        match self.core().trouble.take() {
+            Some(trouble) => format!("{error}: {trouble}"),
+            None => error.to_string(),
+        }
     }
 
     fn look_for_partitions(&mut self) -> KafkaResult<()> {
