@@ -10,6 +10,8 @@ const STACK: usize = 64 << 20;
 const MAX_REFERENCES: usize = 2_000;
 /// Schemas that apply to one value, each because the one before says so.
 const MAX_CHAIN: usize = 32;
+/// Schemas that apply to one value in all, one that is referred to twice counted twice: so often the validator asks.
+const MAX_AT_ONCE: usize = 10_000;
 
 /// Runs what recurses with a schema.
 ///
@@ -81,7 +83,7 @@ pub(super) fn check_references(
 ) -> Result<(), String> {
     let mut chains = Chains {
         brought,
-        heights: HashMap::new(),
+        reaches: HashMap::new(),
         references: 0,
         elsewhere: 0,
     };
@@ -94,9 +96,14 @@ pub(super) fn check_references(
         ));
     }
     // Where these lead is not looked for, so each may lengthen any chain.
-    let longest = chains.heights.values().max().unwrap_or(&0);
-    if longest + chains.elsewhere > MAX_CHAIN {
+    let longest = chains.reaches.values().map(|r| r.height).max();
+    if longest.unwrap_or(0) + chains.elsewhere > MAX_CHAIN {
         return Err(too_long());
+    }
+    if chains.reaches.values().any(|r| r.schemas > MAX_AT_ONCE) {
+        return Err(format!(
+            "more than {MAX_AT_ONCE} schemas apply to one value"
+        ));
     }
     Ok(())
 }
@@ -107,10 +114,19 @@ fn too_long() -> String {
 
 struct Chains<'v> {
     brought: &'v HashMap<String, Value>,
-    /// How many schemas apply to a value to which this one does, by the schema's address.
-    heights: HashMap<usize, usize>,
+    /// What applies to a value to which a schema does, by the schema's address.
+    reaches: HashMap<usize, Reach>,
     references: usize,
     elsewhere: usize,
+}
+
+/// The schemas that apply because one does.
+#[derive(Clone, Copy, Default)]
+struct Reach {
+    /// The longest chain of them.
+    height: usize,
+    /// All of them.
+    schemas: usize,
 }
 
 /// Keywords whose schemas apply to the same value.
@@ -135,7 +151,7 @@ impl<'v> Chains<'v> {
                         self.elsewhere += usize::from(!known);
                     }
                 }
-                self.height(document, value, 0)?;
+                self.reach(document, value, 0)?;
                 members.values().try_for_each(|v| self.walk(document, v))
             }
             Value::Array(items) => items.iter().try_for_each(|v| self.walk(document, v)),
@@ -153,21 +169,21 @@ impl<'v> Chains<'v> {
         Some((document, document.pointer(pointer)?))
     }
 
-    fn height(
+    fn reach(
         &mut self,
         document: &'v Value,
         schema: &'v Value,
         depth: usize,
-    ) -> Result<usize, String> {
+    ) -> Result<Reach, String> {
         if depth > MAX_CHAIN {
             return Err(too_long());
         }
         let key = std::ptr::from_ref(schema) as usize;
-        if let Some(known) = self.heights.get(&key) {
+        if let Some(known) = self.reaches.get(&key) {
             return Ok(*known);
         }
         // A schema that leads back to itself ends there.
-        self.heights.insert(key, 0);
+        self.reaches.insert(key, Reach::default());
         let mut inner: Vec<(&'v Value, &'v Value)> = Vec::new();
         if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
             inner.extend(self.follow(document, reference));
@@ -180,12 +196,14 @@ impl<'v> Chains<'v> {
                 _ => {}
             }
         }
-        let mut height = 0;
+        let mut all = Reach::default();
         for (document, schema) in inner {
-            height = height.max(1 + self.height(document, schema, depth + 1)?);
+            let one = self.reach(document, schema, depth + 1)?;
+            all.height = all.height.max(1 + one.height);
+            all.schemas = all.schemas.saturating_add(one.schemas).saturating_add(1);
         }
-        self.heights.insert(key, height);
-        Ok(height)
+        self.reaches.insert(key, all);
+        Ok(all)
     }
 }
 
@@ -236,6 +254,10 @@ mod tests {
         assert_eq!(check(&chain(1_500, property)), Ok(()));
         assert!(check(&chain(2_500, property)).is_err());
         assert_eq!(check(&json!({"allOf": [{"$ref": "#"}]})), Ok(()));
+        // Short chains, each link of which is ten.
+        let wide = |n| check(&chain(n, |next| json!({"allOf": vec![next; 10]})));
+        assert_eq!(wide(3), Ok(()));
+        assert!(wide(12).unwrap_err().contains("10000 schemas"));
         let anchors = vec![json!({"$ref": "#somewhere"}); 40];
         assert!(check(&json!({"properties": anchors})).is_err());
     }

@@ -171,7 +171,11 @@ impl Planner {
             let numbers = fields.iter().enumerate().map(|(i, f)| (f.number, i));
             let numbers = numbers.collect();
             self.messages[id] = Message {
-                known: known(descriptor.full_name()),
+                known: match known(descriptor.full_name()) {
+                    // Only a name: whoever declares such a type may have it hold anything, itself too.
+                    Known::Wrapper if !wraps(&fields) => Known::No,
+                    known => known,
+                },
                 numbers,
                 fields,
                 oneofs,
@@ -311,6 +315,11 @@ impl Planner {
             }
         })
     }
+}
+
+/// Whether these are the fields of a wrapper: one value without parts.
+fn wraps(fields: &[Field]) -> bool {
+    matches!(fields, [only] if !matches!(only.holds, Holds::Message(_)))
 }
 
 fn times(field: &FieldDescriptor) -> Times {

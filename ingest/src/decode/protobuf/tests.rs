@@ -398,3 +398,14 @@ fn a_schema_that_explodes_is_refused() {
     let refused = ProtobufDecoder::new(&first).unwrap_err();
     assert!(refused.contains("65536 parts"), "{refused}");
 }
+
+/// Anybody may declare a type of a known one's name.
+#[test]
+fn a_wrapper_of_itself_is_a_message() {
+    let text = "syntax = \"proto3\"; package google.protobuf; message A { Int32Value w = 1; } \
+                message Int32Value { Int32Value value = 1; int32 n = 2; }";
+    let decoder = ProtobufDecoder::new(&schema(text).message(&[0]).unwrap()).unwrap();
+    let names: Vec<&str> = decoder.columns().iter().map(|c| c.0.as_str()).collect();
+    assert_eq!(names, ["w.value", "w.n"]);
+    decoder.decode(&[0x0a, 2, 0x10, 7]).unwrap();
+}
