@@ -7,6 +7,7 @@ use query::transform::Priority;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tsdb::{Catalog, Rows, Stream};
 
 /// How often the write buffer is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -49,7 +50,7 @@ pub(crate) async fn follow(app: Arc<App>, mut stop: watch::Receiver<bool>) {
 ///
 /// # Errors
 /// 503, to be tried again.
-pub(crate) fn admit(app: &App, stream: &tsdb::Stream) -> Result<(), Rejection> {
+pub(crate) fn admit(app: &App, stream: &Stream) -> Result<(), Rejection> {
     let own = Priority::of(stream);
     match floor(app.engine.pressure(), None) {
         Some(floor) if own < floor => Err(Rejection {
@@ -65,39 +66,98 @@ pub(crate) fn admit(app: &App, stream: &tsdb::Stream) -> Result<(), Rejection> {
     }
 }
 
-/// Leaves rows of such streams out of a request that has others besides; they are counted.
+/// Leaves rows of such streams out of a request that has others besides, counts them, and says how many.
 ///
 /// # Errors
-/// 503, to be tried again, when all rows are of such streams.
-pub(crate) fn shed(app: &App, rows: &mut Vec<tsdb::Rows>) -> Result<(), Rejection> {
+/// 503, to be tried again, when all its rows are of such streams.
+pub(crate) fn shed(app: &App, rows: &mut Vec<Rows>) -> Result<usize, Rejection> {
     let Some(floor) = floor(app.engine.pressure(), None) else {
-        return Ok(());
+        return Ok(0);
     };
-    let catalog = app.engine.catalog();
-    let low = |rows: &tsdb::Rows| {
-        let stream = catalog.stream_by_id(rows.stream())?;
-        // What was refused is never lost besides.
-        let is_low = Priority::of(&stream) < floor && stream.name != dead_letter::STREAM;
-        is_low.then_some(stream)
+    let shed = match below(app.engine.catalog(), floor, rows) {
+        Ok(shed) => shed,
+        Err(stream) => return admit(app, &stream).map(|()| 0),
     };
-    if let Some(stream) = rows.first().and_then(low)
-        && rows.iter().all(|r| low(r).is_some())
-    {
-        return admit(app, &stream);
+    for (stream, count) in &shed {
+        app.query.transforms().count_shed(stream, *count);
     }
-    rows.retain(|rows| match low(rows) {
-        Some(stream) => {
-            app.query.transforms().count_shed(&stream, rows.count());
-            false
+    Ok(shed.iter().map(|(_, count)| count).sum())
+}
+
+/// Takes rows out whose streams matter less than `floor`, if there are others besides letters; a stream of them otherwise.
+fn below(
+    catalog: &Catalog,
+    floor: Priority,
+    rows: &mut Vec<Rows>,
+) -> Result<Vec<(Arc<Stream>, usize)>, Arc<Stream>> {
+    // What was refused is never lost besides.
+    let is_letter = |s: &Stream| s.name == dead_letter::STREAM;
+    let (mut low, mut others) = (Vec::new(), false);
+    for rows in &*rows {
+        if let Some(stream) = catalog.stream_by_id(rows.stream())
+            && !is_letter(&stream)
+        {
+            match Priority::of(&stream) < floor {
+                true => low.push((stream, rows.count())),
+                false => others = true,
+            }
         }
-        None => true,
-    });
-    Ok(())
+    }
+    if let (Some((stream, _)), false) = (low.first(), others) {
+        return Err(Arc::clone(stream));
+    }
+    rows.retain(|rows| !low.iter().any(|(stream, _)| stream.id == rows.stream()));
+    Ok(low)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tsdb::types::{BatchBuilder, DataType, Role};
+    use tsdb::{StreamDef, StreamOptions};
+
+    #[test]
+    fn of_a_request_for_many_streams_those_that_matter_least_are_left_out() {
+        let catalog = Catalog::default();
+        let stream = |name: &str, priority: &str| {
+            let def = StreamDef {
+                columns: vec![("time".to_owned(), DataType::Timestamp, Role::Time)],
+                options: StreamOptions {
+                    extra: vec![("priority".to_owned(), priority.to_owned())],
+                    ..StreamOptions::default()
+                },
+            };
+            catalog.create_stream("default", name, &def).unwrap()
+        };
+        let (low, other) = (stream("low", "low"), stream("other", "critical"));
+        let letters = stream(dead_letter::STREAM, "low");
+        let rows = |stream: &Arc<Stream>, n: i64| {
+            let mut rows = BatchBuilder::new(stream.id);
+            (0..n).for_each(|time| rows.begin_row(time, stream.series().resolve(&[])));
+            Rows::Small(rows)
+        };
+        let mut mixed = vec![
+            rows(&low, 3),
+            rows(&other, 2),
+            rows(&letters, 1),
+            rows(&low, 4),
+        ];
+        // How many rows of each were left out, or the stream that is to wait.
+        let take = |floor, rows: &mut Vec<Rows>| match below(&catalog, floor, rows) {
+            Ok(shed) => Ok(shed.iter().map(|s| s.1).collect::<Vec<_>>()),
+            Err(stream) => Err(stream.id),
+        };
+        assert_eq!(take(Priority::Critical, &mut mixed), Ok(vec![3, 4]));
+        let left: Vec<_> = mixed.iter().map(Rows::stream).collect();
+        assert_eq!(left, [other.id, letters.id]);
+        // Nothing but rows that matter little, and what was refused: all of it is for later.
+        let mut alone = vec![rows(&low, 3), rows(&letters, 1)];
+        assert_eq!(take(Priority::Normal, &mut alone), Err(low.id));
+        assert_eq!(alone.len(), 2);
+        let mut none = vec![rows(&other, 1), rows(&letters, 1)];
+        assert_eq!(take(Priority::Critical, &mut none), Ok(vec![]));
+        assert_eq!(none.len(), 2);
+    }
 
     #[test]
     fn what_matters_least_goes_first_and_comes_back_last() {

@@ -36,12 +36,15 @@ impl Control {
         }
     }
 
-    /// Waits so long, or until the wish changes.
+    /// Waits so long, or until the wish changes; not at all once the end is wanted.
     pub(crate) fn wait(&self, time: Duration) {
         let mut wish = self.wish.lock();
         let before = *wish;
         let until = Instant::now() + time;
-        while *wish == before && !self.changed.wait_until(&mut wish, until).timed_out() {}
+        while *wish == before
+            && before != Wish::End
+            && !self.changed.wait_until(&mut wish, until).timed_out()
+        {}
     }
 }
 

@@ -210,22 +210,22 @@ impl Pipe {
     fn push_suspect(&mut self, record: &Record<'_>) -> Result<(), Wait> {
         self.set_aside();
         self.intake.push(record, self.now_ns)?;
+        let bytes = self.intake.bytes();
         let taken = self.intake.take();
         self.tried.messages += 1;
         match self.engine.check(taken.rows.clone()) {
             Err(Error::Refused(why)) => self.intake.refuse(record, why),
             // What else may be wrong, the commit tells.
-            _ => self.tried.add(taken),
+            _ => self.tried.add(taken, bytes),
         }
         Ok(())
     }
 
     /// Puts what the intake has with what was tried.
     fn set_aside(&mut self) {
-        let bytes = self.intake.bytes();
         if !self.intake.is_empty() {
-            self.tried.add(self.intake.take());
-            self.tried.bytes += bytes;
+            let bytes = self.intake.bytes();
+            self.tried.add(self.intake.take(), bytes);
         }
     }
 
@@ -450,7 +450,8 @@ impl Pipe {
 }
 
 impl Tried {
-    fn add(&mut self, more: Taken) {
+    fn add(&mut self, more: Taken, bytes: usize) {
+        self.bytes += bytes;
         let taken = &mut self.taken;
         taken.rows.extend(more.rows);
         taken.accepted += more.accepted;

@@ -188,11 +188,8 @@ impl Sources {
         }
         let wish = if paused { Wish::Pause } else { Wish::Run };
         source.control.set(wish);
-        // One that has failed begins again: what was wrong may have been mended.
-        if !paused
-            && source.status.state().0 == SourceState::Failed
-            && source.thread.as_ref().is_none_or(JoinHandle::is_finished)
-        {
+        // One that has failed begins again: what was wrong may have been mended. Its thread does nothing more.
+        if !paused && source.status.state().0 == SourceState::Failed {
             join(source);
             if let Some(again) = self.start(&source.stream.clone()) {
                 *source = again;

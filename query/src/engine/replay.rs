@@ -114,11 +114,6 @@ impl QueryEngine {
                 (db, Some(name))
             }
         };
-        if self.transforms.is_shedding() {
-            return Err(QueryError::Busy(
-                "rows are being left out under the present load, and replayed ones would be; try again later".to_owned(),
-            ));
-        }
         // One at a time: what another one marks meanwhile would not be seen.
         let _alone = self.replays.lock().await;
         // One that was given up with a commit under way has that in the log by now; behind ours it can be seen.
@@ -230,6 +225,13 @@ impl QueryEngine {
     ) -> Result<(), QueryError> {
         if letters.is_empty() {
             return Ok(());
+        }
+        if self.transforms.is_shedding() {
+            return Err(QueryError::Busy(
+                "rows are being left out under the present load, and replayed ones would be; what is replayed is marked: try \
+                 again later"
+                    .to_owned(),
+            ));
         }
         let plain: Vec<Letter> = letters.iter().map(|(letter, _)| letter.clone()).collect();
         let answers = decoder.decode(db, &plain);

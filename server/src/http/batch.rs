@@ -105,7 +105,7 @@ fn lines(app: &App, batch: &Batch<'_>) -> Result<Taken, ApiError> {
         let late = late_lines(batch.data, &decoded.too_old, &ctx);
         decoded.rows.extend(late);
     }
-    crate::shedding::shed(app, &mut decoded.rows)?;
+    let shed = crate::shedding::shed(app, &mut decoded.rows)?;
     let told = decoded.errors.iter().map(|e| RowRefused {
         row: e.line,
         reason: e.reason.to_string(),
@@ -115,7 +115,7 @@ fn lines(app: &App, batch: &Batch<'_>) -> Result<Taken, ApiError> {
         letters: Ok(None),
         good: DecodedRows {
             rows: decoded.rows,
-            accepted: decoded.accepted,
+            accepted: decoded.accepted.saturating_sub(shed),
             rejected: decoded.rejected,
         },
     })

@@ -203,7 +203,7 @@ async fn accept(
         rows.extend(late_lines(&body, &too_old, &ctx));
     }
     drop(body);
-    crate::shedding::shed(app, &mut rows)?;
+    let shed = crate::shedding::shed(app, &mut rows)?;
     let refused = errors.first().map(|first| {
         let message = format!(
             "partial write: unable to parse '{}': {} dropped={rejected}",
@@ -224,7 +224,7 @@ async fn accept(
         metrics.events.acknowledged(lsn.0, arrived);
         metrics
             .rows_accepted
-            .fetch_add(accepted as u64, Ordering::Relaxed);
+            .fetch_add(accepted.saturating_sub(shed) as u64, Ordering::Relaxed);
     }
     metrics
         .rows_rejected

@@ -68,13 +68,13 @@ async fn commit(app: &App, decoded: DecodedMetrics, arrived: Instant) -> Result<
         mut errors,
         learned,
     } = decoded;
-    crate::shedding::shed(app, &mut rows)?;
+    let shed = crate::shedding::shed(app, &mut rows)?;
     // No sender of metrics sends a part of its request again: what a filter or a derived stream can't take must not keep
     // the rest out.
     let sifted = app.engine.sift(rows);
     rejected += sifted.refused;
     errors.extend(sifted.why);
-    let accepted = (samples + histograms + exemplars).saturating_sub(sifted.refused);
+    let accepted = (samples + histograms + exemplars).saturating_sub(sifted.refused + shed);
     if !sifted.rows.is_empty() {
         let request = tsdb::Request::of(sifted.rows);
         let committed = app.engine.commit_async(request).await;

@@ -69,6 +69,7 @@ pub(super) fn follow(
         let snapshot = engine.snapshot();
         note(from, true)?;
         busy = true;
+        session.begin_commit(snapshot.lsn().0);
         let mut ended = None;
         let read = feed.history(&snapshot, &mut |rows| {
             send(&mut session, &encoder, &rows).map_err(|e| {

@@ -15,6 +15,8 @@ use tsdb::types::Lsn;
 use tsdb::{Engine, EngineConfig};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Bytes of a value that the topic takes.
+const MAX_RECORD: usize = 1000;
 
 type Pair = (Option<Vec<u8>>, Option<Vec<u8>>);
 
@@ -120,6 +122,9 @@ impl Out for Link {
         let broker = self.broker.clone();
         let mut topic = broker.0.lock();
         self.check(&mut topic, 200)?;
+        if value.is_some_and(|v| v.len() > MAX_RECORD) {
+            return Err(Trouble::TooLarge("too large".into()));
+        }
         let pair = (key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec));
         if self.exactly_once {
             self.pending.push(pair);
@@ -436,6 +441,58 @@ fn a_stream_comes_once_and_in_order_whatever_fails() {
         csv.sort();
         csv.dedup();
         assert_eq!(csv.len(), before + rows.len(), "seed {seed}");
+    }
+}
+
+/// A row that can't be computed, and one that the topic does not take, are dead letters, each once; the others go on.
+#[test]
+fn rows_that_can_not_be_sent_stop_nothing_whatever_fails() {
+    for seed in 1..=3u64 {
+        let mut t = Tester::new(7, seed);
+        t.sql("CREATE STREAM w (ts TIMESTAMP, id BIGINT, v BIGINT, text STRING) WITH (event_time = 'ts')");
+        t.sql("CREATE SINK shares AS SELECT id, 100 / v AS share, text FROM w WITH (kafka_topic = 'out', snapshot = false)");
+        let (mut rng, mut id, mut good, mut bad) = (seed, 0, Vec::new(), 0);
+        for round in 0..40 {
+            let rows: Vec<String> = (0..1 + random(&mut rng, 6))
+                .map(|_| {
+                    id += 1;
+                    let v = random(&mut rng, 5);
+                    let long = random(&mut rng, 8) == 0;
+                    match v == 0 || long {
+                        true => bad += 1,
+                        false => good.push(id),
+                    }
+                    let text = "x".repeat(if long { 2 * MAX_RECORD } else { 3 });
+                    format!("('2026-01-01', {id}, {v}, '{text}')")
+                })
+                .collect();
+            t.lsn(&format!(
+                "INSERT INTO w (ts, id, v, text) VALUES {}",
+                rows.join(", ")
+            ));
+            if round % 9 == 8 {
+                t.stop(round % 2 == 0);
+                t.start();
+            }
+        }
+        let last = t.open.as_ref().unwrap().engine.published().0;
+        t.caught_up("shares", last);
+        let sent: Vec<u64> = {
+            let topic = t.broker.0.lock();
+            let records = topic.seen.iter().flat_map(|(_, records)| records);
+            let id = |(_, value): &Pair| {
+                let row: Value = serde_json::from_slice(value.as_ref().unwrap()).unwrap();
+                row["id"].as_u64().unwrap()
+            };
+            records.map(id).collect()
+        };
+        assert_eq!(sent, good, "seed {seed}");
+        let letters = t.rows("SELECT COUNT(*) AS n, COUNT(DISTINCT position) AS d FROM dead_letters WHERE source = 'sink'");
+        assert_eq!(
+            (&letters[0]["n"], &letters[0]["d"]),
+            (&bad.into(), &bad.into()),
+            "seed {seed}"
+        );
     }
 }
 

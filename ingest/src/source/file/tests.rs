@@ -636,3 +636,46 @@ fn append_open(bench: &Bench, round: usize) {
         _ => fs::remove_file(path).unwrap(),
     }
 }
+
+/// What was wrong may have been mended: a resume tries again.
+#[test]
+fn a_source_that_has_failed_begins_again_when_it_is_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (inside, outside) = (folder.path().join("in"), folder.path().join("out"));
+    fs::create_dir(&inside).unwrap();
+    fs::create_dir(&outside).unwrap();
+    let link = inside.join("logs");
+    std::os::unix::fs::symlink(&outside, &link).unwrap();
+    let engine = open(&SimDisk::new(1));
+    let path = format!("{}/*.log", link.display());
+    let stream = make_stream(
+        &engine,
+        &[("file_path", path), ("file_format", "text".into())],
+    );
+    let config = SourcesConfig {
+        file_roots: vec![inside],
+        ..SourcesConfig::default()
+    };
+    let sources = Sources::new(engine.clone(), config).unwrap();
+    sources.reconcile();
+    let state = || sources.statuses()[0].state().0;
+    let until = |wanted: SourceState| {
+        let begun = Instant::now();
+        while state() != wanted {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", state());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    };
+    until(SourceState::Failed);
+    fs::remove_file(&link).unwrap();
+    fs::create_dir(&link).unwrap();
+    append(&link.join("a.log"), b"1\n");
+    assert!(sources.pause(&stream, false));
+    until(SourceState::Running);
+    let begun = Instant::now();
+    while values(&engine, "value") != ["1"] {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    sources.close();
+}

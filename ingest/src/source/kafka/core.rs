@@ -1,7 +1,10 @@
 //! Which partitions are read, from where, and who has claimed what.
 
+use super::audit::RECREATED;
 use super::claims::Claims;
-use super::client::{Consumer, Statistics};
+use super::client::Consumer;
+use super::debts::Debt;
+use super::headers::headers;
 use super::spec::KafkaSpec;
 use super::topic_id::Question;
 use crate::decode::Wait;
@@ -9,59 +12,44 @@ use crate::source::pipe::Pipe;
 use crate::source::status::SourceState;
 use crate::source::{Header, Record, Start};
 use hashbrown::HashMap;
-use rdkafka::bindings as rd;
 use rdkafka::consumer::{CommitMode, Consumer as _, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
-use std::borrow::Cow;
-use std::ffi::CStr;
 use std::time::Duration;
 
 /// How long a question to the brokers may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Partitions whose ends are asked for at a time.
-const ENDS: usize = 64;
-
 /// A partition; its number is that of its slot in the pipe.
-struct Part {
-    topic: String,
-    partition: i32,
-    /// It is ours to read.
-    owned: bool,
-    /// It stands still, for a reason that its status tells.
-    stopped: bool,
-    /// Where reading began; a logical offset until the first record has come.
-    base: Offset,
-    /// Of a group: the committed offset, below which all is claimed.
-    claimed: Option<u64>,
-    claims: Claims,
-    /// A claim was refused, or its answer did not come: the broker may have it.
-    doubt: bool,
-}
-
-/// A range that this member has claimed and not taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Debt {
+pub(super) struct Part {
     pub(super) topic: String,
     pub(super) partition: i32,
-    pub(super) from: u64,
-    pub(super) to: u64,
+    /// It is ours to read.
+    pub(super) owned: bool,
+    /// It stands still, for a reason that its status tells.
+    pub(super) stopped: bool,
+    /// Where reading began; a logical offset until the first record has come.
+    pub(super) base: Offset,
+    /// Of a group: the committed offset, below which all is claimed.
+    pub(super) claimed: Option<u64>,
+    pub(super) claims: Claims,
+    /// A claim was refused, or its answer did not come: the broker may have it.
+    pub(super) doubt: bool,
 }
 
 /// What the reading thread and librdkafka's callbacks share.
 pub(super) struct Core {
     pub(super) spec: KafkaSpec,
     /// Names this database among the members of a group.
-    member: String,
+    pub(super) member: String,
     pub(super) pipe: Pipe,
-    parts: Vec<Part>,
-    by_topic: HashMap<String, Vec<Option<usize>>, ahash::RandomState>,
+    pub(super) parts: Vec<Part>,
+    pub(super) by_topic: HashMap<String, Vec<Option<usize>>, ahash::RandomState>,
     /// The partition of the last message.
-    last: usize,
+    pub(super) last: usize,
     /// The partition whose end was asked for last.
-    asked: usize,
+    pub(super) asked: usize,
     /// What was read and not sent is lost: partitions must be read again.
     pub(super) rewind: bool,
     /// A partition may have lost the place where we are.
@@ -95,13 +83,13 @@ impl Core {
         }
     }
 
-    fn find(&self, topic: &str, partition: i32) -> Option<usize> {
+    pub(super) fn find(&self, topic: &str, partition: i32) -> Option<usize> {
         let of_topic = self.by_topic.get(topic)?;
         *of_topic.get(usize::try_from(partition).ok()?)?
     }
 
     /// Makes a partition known.
-    fn part(&mut self, topic: &str, partition: i32, origin: &str) -> usize {
+    pub(super) fn part(&mut self, topic: &str, partition: i32, origin: &str) -> usize {
         let slot = self.pipe.slot(&format!("{topic}/{partition}"), origin);
         if slot == self.parts.len() {
             self.parts.push(Part {
@@ -479,175 +467,6 @@ impl Core {
         Ok(())
     }
 
-    /// What was claimed of a partition and not taken.
-    fn debt(&self, slot: usize) -> Option<Debt> {
-        let part = &self.parts[slot];
-        let (from, to) = part.claims.of(&self.member, part.claimed?)?;
-        let from = self.pipe.taken(slot).unwrap_or(0).max(from);
-        (from < to).then(|| Debt {
-            topic: part.topic.clone(),
-            partition: part.partition,
-            from,
-            to,
-        })
-    }
-
-    /// What an earlier run has claimed and not taken, of the partitions given.
-    pub(super) fn old_debts(
-        &mut self,
-        consumer: &Consumer,
-        partitions: TopicPartitionList,
-    ) -> KafkaResult<Vec<Debt>> {
-        let committed = consumer.committed_offsets(partitions, PATIENCE)?;
-        let mut debts = Vec::new();
-        for element in committed.elements() {
-            element.error()?;
-            let Offset::Offset(offset) = element.offset() else {
-                continue;
-            };
-            let slot = self.part(element.topic(), element.partition(), "");
-            let part = &mut self.parts[slot];
-            part.claims = Claims::parse(element.metadata());
-            part.claimed = Some(offset.cast_unsigned());
-            debts.extend(self.debt(slot));
-        }
-        Ok(debts)
-    }
-
-    /// Takes partitions on for the sake of a debt alone. Of a debt whose records are gone a dead letter is left.
-    pub(super) fn begin_debts(&mut self, consumer: &Consumer, debts: &[Debt]) -> KafkaResult<()> {
-        let mut list = TopicPartitionList::new();
-        for debt in debts {
-            let (low, high) = consumer.fetch_watermarks(&debt.topic, debt.partition, PATIENCE)?;
-            let from = match high.cast_unsigned() < debt.to {
-                true => debt.to,
-                false => low.cast_unsigned().clamp(debt.from, debt.to),
-            };
-            let slot = self.part(&debt.topic, debt.partition, "");
-            self.parts[slot].owned = true;
-            self.parts[slot].base = Offset::Offset(from.cast_signed());
-            self.pipe.restart(slot, debt.from);
-            if from > debt.from {
-                let why = format!(
-                    "the records from {} on up to {from} were this server's to take, and the topic begins at {low} and ends at \
-                     {high} now",
-                    debt.from
-                );
-                tracing::error!(topic = debt.topic, partition = debt.partition, why);
-                let record = Record {
-                    topic: &debt.topic,
-                    partition: debt.partition,
-                    offset: debt.from,
-                    ..Record::default()
-                };
-                self.pipe.write_off(slot, &record, from, why);
-            }
-            if from == debt.to {
-                continue;
-            }
-            list.add_partition_offset(&debt.topic, debt.partition, self.parts[slot].base)?;
-        }
-        consumer.assign(&list)
-    }
-
-    /// Whether a debt is settled as far as reading goes.
-    pub(super) fn is_read(&self, debt: &Debt) -> bool {
-        self.find(&debt.topic, debt.partition)
-            .is_some_and(|slot| self.pipe.reached(slot) >= debt.to)
-    }
-
-    /// Notes that a partition's owner has read up to a place, though no record of ours lies before it.
-    pub(super) fn skip_to(&mut self, topic: &str, partition: i32, next: u64) {
-        if let Some(slot) = self.find(topic, partition) {
-            self.pipe.skip_to(slot, next);
-        }
-    }
-
-    /// Stops a partition: nothing more is read of it until the source starts anew.
-    fn stop(&mut self, slot: usize, why: String) {
-        let part = &mut self.parts[slot];
-        part.stopped = true;
-        let (topic, partition) = (&part.topic, part.partition);
-        tracing::error!(topic, partition, why, "the partition has stopped");
-        self.pipe.partition(slot).stop(Some(why));
-    }
-
-    /// Looks which partitions no longer have the place where we are, and stops them.
-    pub(super) fn look_after_places(&mut self, consumer: &Consumer) -> KafkaResult<()> {
-        self.audit = false;
-        let owned: Vec<usize> = (0..self.parts.len())
-            .filter(|s| self.parts[*s].owned && !self.parts[*s].stopped)
-            .collect();
-        let mut stopped = TopicPartitionList::new();
-        for slot in owned.iter().copied() {
-            let (topic, partition) = (self.parts[slot].topic.clone(), self.parts[slot].partition);
-            let (low, high) = match consumer.fetch_watermarks(&topic, partition, PATIENCE) {
-                Ok(marks) => marks,
-                Err(error) if is_unknown(&error) => {
-                    self.stop(slot, "the topic is gone".into());
-                    stopped.add_partition(&topic, partition);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            let at = self.pipe.reached(slot).cast_signed();
-            let why = match self.parts[slot].base {
-                // It begins wherever the partition does.
-                Offset::Beginning if at == 0 => continue,
-                _ if at < low => format!(
-                    "the records from {at} on were to be read next, and the topic begins at {low} now: it was truncated, \
-                     or its retention is too short"
-                ),
-                _ if at > high => format!(
-                    "the records from {at} on were to be read next, and the topic ends at {high}: it was recreated or \
-                     truncated"
-                ),
-                _ => continue,
-            };
-            self.stop(slot, format!("{why}. {AFTER_STOP}"));
-            stopped.add_partition(&topic, partition);
-        }
-        if stopped.count() > 0 {
-            consumer.pause(&stopped)?;
-        } else {
-            // Something was out of place, and nothing is: librdkafka itself does not read on from there.
-            self.fatal = Some("its places are to be looked up anew".into());
-        }
-        Ok(())
-    }
-
-    /// Asks what the topics are by now; `None` where none is known.
-    pub(super) fn ask_for_topics<'c>(&self, consumer: &'c Consumer) -> Option<Question<'c>> {
-        let names: Vec<&str> = self.by_topic.keys().map(String::as_str).collect();
-        (!names.is_empty()).then(|| Question::ask(consumer, &names, PATIENCE))
-    }
-
-    /// Stops the partitions whose topics are others by now, under the same names.
-    pub(super) fn compare_topics(
-        &mut self,
-        consumer: &Consumer,
-        ids: &std::collections::HashMap<String, String>,
-    ) -> KafkaResult<()> {
-        let mut stopped = TopicPartitionList::new();
-        for slot in 0..self.parts.len() {
-            let part = &self.parts[slot];
-            let other = ids.get(&part.topic).is_some_and(|id| {
-                !self.pipe.origin(slot).is_empty() && **id != **self.pipe.origin(slot)
-            });
-            if part.owned && !part.stopped && other {
-                stopped.add_partition(&part.topic.clone(), part.partition);
-                self.stop(slot, RECREATED.into());
-            }
-        }
-        if stopped.count() > 0 {
-            // What waits of them was read under the old name.
-            self.pipe.clear();
-            self.rewind = true;
-            consumer.pause(&stopped)?;
-        }
-        Ok(())
-    }
-
     /// All partitions that are read, for pausing and resuming.
     pub(super) fn reading(&self) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
@@ -655,40 +474,6 @@ impl Core {
             list.add_partition(&part.topic, part.partition);
         }
         list
-    }
-
-    /// Asks where partitions end: of those that are not fetched the statistics don't tell. A few at a time, in turn.
-    pub(super) fn ask_for_ends(&mut self, consumer: &Consumer) {
-        let owned = self.parts.iter().filter(|p| p.owned).count();
-        for _ in 0..owned.min(ENDS) {
-            self.asked = (self.asked + 1) % self.parts.len();
-            let part = &self.parts[self.asked];
-            if !part.owned {
-                continue;
-            }
-            match consumer.fetch_watermarks(&part.topic, part.partition, PATIENCE) {
-                Ok((_, end)) => self.pipe.partition(self.asked).set_end(end.cast_unsigned()),
-                Err(error) => {
-                    tracing::debug!(%error, "where a partition ends can't be learnt now");
-                    return;
-                }
-            }
-        }
-    }
-
-    pub(super) fn note_ends(&mut self, statistics: &Statistics<'_>) {
-        for (topic, of_topic) in &statistics.topics {
-            for (partition, known) in &of_topic.partitions {
-                let end = [known.ls_offset, known.hi_offset]
-                    .into_iter()
-                    .find(|o| *o >= 0);
-                if let (Some(end), Some(slot)) = (end, self.find(topic, *partition))
-                    && self.parts[slot].owned
-                {
-                    self.pipe.partition(slot).set_end(end.cast_unsigned());
-                }
-            }
-        }
     }
 
     pub(super) fn note_error(&mut self, error: &KafkaError, reason: &str) {
@@ -710,46 +495,4 @@ impl Core {
             _ => tracing::debug!(%error, reason, "kafka"),
         }
     }
-}
-
-/// The headers of a message. A name may be any bytes: what is no UTF-8 of one is shown as U+FFFD.
-fn headers<'m>(message: &'m BorrowedMessage<'_>) -> Vec<(Cow<'m, str>, Option<&'m [u8]>)> {
-    let mut all = Vec::new();
-    let mut list = std::ptr::null_mut();
-    // SAFETY: the message lives as long as `'m`, and its list of headers belongs to it, with names and values; librdkafka
-    // parses them at the first call and changes nothing of them later. Names end with a zero byte. A pointer is read only when
-    // the call that sets it has said that there is something.
-    unsafe {
-        if rd::rd_kafka_message_headers(message.ptr(), &mut list)
-            != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
-        {
-            return all;
-        }
-        for at in 0.. {
-            let (mut name, mut value, mut len) = (std::ptr::null(), std::ptr::null(), 0);
-            let found = rd::rd_kafka_header_get_all(list, at, &mut name, &mut value, &mut len);
-            if found != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                break;
-            }
-            let value = (!value.is_null()).then(|| std::slice::from_raw_parts(value.cast(), len));
-            all.push((CStr::from_ptr(name).to_string_lossy(), value));
-        }
-    }
-    all
-}
-
-const RECREATED: &str = "the topic was deleted and made anew since: its offsets mean other records now. Drop the stream and \
-                         create it again to read the new topic";
-const AFTER_STOP: &str = "Drop the stream and create it again to start from what is there";
-
-/// Whether an error says that there is no such topic or partition.
-pub(super) fn is_unknown(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::UnknownTopicOrPartition
-                | RDKafkaErrorCode::UnknownPartition
-                | RDKafkaErrorCode::UnknownTopic
-        )
-    )
 }

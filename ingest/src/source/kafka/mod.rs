@@ -4,9 +4,12 @@
 //! whatever dies when. Alone, a source reads every partition; as a member of a group it shares them, see [`claims`]. A
 //! partition whose topic was truncated or made anew stops, and says so; no position is ever reset by itself.
 
+mod audit;
 mod claims;
 mod client;
 mod core;
+mod debts;
+mod headers;
 mod reader;
 mod spec;
 #[cfg(test)]

@@ -1,21 +1,23 @@
 //! The reading thread: polls, decodes, claims, sends; and gets back to order after whatever went wrong.
 
+use super::audit::is_unknown;
 use super::client::{Consumer, Context};
-use super::core::{Core, Debt, PATIENCE, is_unknown};
+use super::core::{Core, PATIENCE};
+use super::debts::{settle_debts, settle_old_debts};
 use super::spec::{KafkaSpec, Matcher, Topics};
 use super::topic_id::Question;
 use crate::source::control::{Control, Ended, Wish};
 use crate::source::pipe::Pipe;
 use crate::source::status::{SourceState, SourceStatus};
 use parking_lot::{Mutex, MutexGuard};
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::{Message, Offset, TopicPartitionList};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long to wait for a message when nothing else is to be done.
-const IDLE: Duration = Duration::from_millis(50);
+pub(super) const IDLE: Duration = Duration::from_millis(50);
 /// How often new partitions and topics are looked for, and whether the old ones are what they were.
 const LOOK: Duration = Duration::from_secs(5);
 /// So many messages are taken before it is asked whether the log has room again, and what else is to be done.
@@ -65,7 +67,7 @@ pub(super) fn run(
     reader.read()
 }
 
-fn consumer(spec: &KafkaSpec, member: &str, pipe: Pipe) -> Result<Consumer, Ended> {
+pub(super) fn consumer(spec: &KafkaSpec, member: &str, pipe: Pipe) -> Result<Consumer, Ended> {
     let context = Context {
         core: Mutex::new(Core::new(spec.clone(), member, pipe)),
     };
@@ -212,6 +214,8 @@ impl Reader<'_> {
             }
             tsdb::Error::Refused(_) => {
                 tracing::info!(%error, "looking for the message that is at fault");
+                // Should none of them be by itself, it comes here again and again.
+                self.control.wait(PAUSE / 10);
             }
             tsdb::Error::Poisoned(_) => return Err(Ended::Failed(error.to_string())),
             tsdb::Error::Closed => return Err(Ended::Retry(error.to_string())),
@@ -418,7 +422,7 @@ impl Reader<'_> {
 }
 
 /// The partitions that are meant, as the brokers know them now.
-fn partitions(
+pub(super) fn partitions(
     consumer: &Consumer,
     spec: &KafkaSpec,
     matcher: &dyn Fn(&str) -> bool,
@@ -447,95 +451,4 @@ fn partitions(
         }
     }
     Ok(list)
-}
-
-/// Takes what an earlier run of this member has claimed and not taken: it may be gone from the group since.
-fn settle_old_debts(
-    spec: &KafkaSpec,
-    member: &str,
-    control: &Control,
-    make_pipe: &dyn Fn() -> Result<Pipe, Ended>,
-    matcher: &dyn Fn(&str) -> bool,
-) -> Result<(), Ended> {
-    let consumer = consumer(spec, member, make_pipe()?)?;
-    let all = partitions(&consumer, spec, matcher)?;
-    if all.count() == 0 {
-        return Ok(());
-    }
-    let debts = consumer.context().core.lock().old_debts(&consumer, all)?;
-    if debts.is_empty() {
-        return Ok(());
-    }
-    settle_debts(spec, member, control, make_pipe, debts)
-}
-
-/// Reads ranges that are claimed already, outside of the group.
-pub(super) fn settle_debts(
-    spec: &KafkaSpec,
-    member: &str,
-    control: &Control,
-    make_pipe: &dyn Fn() -> Result<Pipe, Ended>,
-    mut debts: Vec<Debt>,
-) -> Result<(), Ended> {
-    tracing::info!(
-        partitions = debts.len(),
-        "reading what was claimed and not taken before"
-    );
-    let alone = KafkaSpec {
-        group: None,
-        ..spec.clone()
-    };
-    let consumer = consumer(&alone, member, make_pipe()?)?;
-    let core = &consumer.context().core;
-    core.lock().begin_debts(&consumer, &debts)?;
-    while !debts.is_empty() {
-        if control.wish() == Wish::End {
-            // They are still in the group's records: nothing more is to be claimed before they are taken.
-            return Err(Ended::Told);
-        }
-        match consumer.poll(IDLE) {
-            Some(Ok(message)) => {
-                let (topic, partition) = (message.topic(), message.partition());
-                let end = end_of_debt(&debts, topic, partition);
-                let mut core = core.lock();
-                match end {
-                    Some(end) if message.offset().cast_unsigned() < end => {
-                        core.take(&message).map_err(|w| Ended::Retry(w.reason))?;
-                    }
-                    // What lies between was never a record, or is gone. What follows the debt is another's, however far the log is.
-                    Some(end) => core.skip_to(topic, partition, end),
-                    None => {}
-                }
-                if core.pipe.is_full() {
-                    core.pipe.finish()?;
-                }
-            }
-            Some(Err(error)) => return Err(error.into()),
-            None => {
-                // At a partition's end nothing follows the markers of a transaction.
-                let positions = consumer.position()?;
-                let mut core = core.lock();
-                for element in positions.elements() {
-                    let (topic, partition) = (element.topic(), element.partition());
-                    if let Offset::Offset(at) = element.offset()
-                        && let Some(end) = end_of_debt(&debts, topic, partition)
-                    {
-                        core.skip_to(topic, partition, at.cast_unsigned().min(end));
-                    }
-                }
-            }
-        }
-        let core = core.lock();
-        debts.retain(|debt| !core.is_read(debt));
-    }
-    core.lock().pipe.finish()?;
-    Ok(())
-}
-
-/// Where a partition's debt ends, if it has one.
-fn end_of_debt(debts: &[Debt], topic: &str, partition: i32) -> Option<u64> {
-    let debt = debts
-        .iter()
-        .find(|d| d.topic == topic && d.partition == partition);
-    debt.map(|d| d.to)
 }

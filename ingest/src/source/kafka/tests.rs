@@ -1,7 +1,6 @@
 //! Against librdkafka's own broker in the process. Kills, and what Kafka itself makes of a group, are for the cases in tests/kafka.
 
-use super::core::Debt;
-use super::reader::settle_debts;
+use super::debts::{Debt, settle_debts};
 use super::{KafkaSpec, Topics};
 use crate::source::control::Control;
 use crate::source::intake_tests::make;
@@ -13,8 +12,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Produc
 use std::ffi::CStr;
 use std::sync::Arc;
 use std::time::Duration;
+use tempfile::TempDir;
 use tsdb::types::{DataType, Role};
-use tsdb::{Engine, EngineConfig};
+use tsdb::{Engine, EngineConfig, Stream};
 
 /// Records `0..n` of each partition of the topic `t`.
 fn fill(brokers: &str, partitions: i32, n: i64) {
@@ -34,55 +34,98 @@ fn fill(brokers: &str, partitions: i32, n: i64) {
     producer.flush(Duration::from_secs(30)).unwrap();
 }
 
+/// A cluster with the topic `t`, and a database that reads it.
+struct Bench {
+    // Whatever is there reads from it until the end.
+    _cluster: MockCluster<'static, DefaultProducerContext>,
+    brokers: String,
+    engine: Engine,
+    stream: Arc<Stream>,
+    status: Arc<SourceStatus>,
+    _folder: TempDir,
+}
+
+impl Bench {
+    fn new(partitions: i32) -> Bench {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", partitions, 1).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::open(&EngineConfig::new(folder.path())).unwrap();
+        let columns = [
+            ("time", DataType::Timestamp, Role::Time),
+            ("v", DataType::Int64, Role::Field),
+        ];
+        Bench {
+            brokers: cluster.bootstrap_servers(),
+            _cluster: cluster,
+            stream: make(engine.catalog(), &columns),
+            engine,
+            status: Arc::new(SourceStatus::new("default", "s", "kafka", String::new())),
+            _folder: folder,
+        }
+    }
+
+    /// Settles debts: partition, first offset, end.
+    fn settle(&self, include: &str, debts: &[(i32, u64, u64)]) {
+        let make_pipe = || {
+            let (catalog, format) = (self.engine.catalog().clone(), Format::Json);
+            let include = Include::parse(include).unwrap();
+            let intake = Intake::new(catalog, self.stream.clone(), format, include, "kafka");
+            Ok(Pipe::new(
+                self.engine.clone(),
+                self.stream.clone(),
+                intake,
+                self.status.clone(),
+            ))
+        };
+        let spec = KafkaSpec {
+            brokers: self.brokers.clone(),
+            topics: Topics::Named(vec!["t".into()]),
+            group: Some("g".into()),
+            start: Start::Earliest,
+            settings: Vec::new(),
+        };
+        let debts = debts.iter().map(|(partition, from, to)| Debt {
+            topic: "t".into(),
+            partition: *partition,
+            from: *from,
+            to: *to,
+        });
+        settle_debts(&spec, "m", &Control::default(), &make_pipe, debts.collect()).unwrap();
+    }
+
+    fn next(&self, partition: &str) -> Option<u64> {
+        let position = self.engine.ledger().position(self.stream.id, partition);
+        position.map(|p| p.next)
+    }
+
+    fn rows(&self, stream: &str) -> u64 {
+        let stream = self.engine.catalog().stream("default", stream);
+        stream.map_or(0, |s| self.engine.snapshot().row_count(s.id))
+    }
+}
+
 /// A member once counted what lay behind a debt as taken, when it came along while another partition's debt was read. The
 /// records between were lost as soon as it owned the partition again.
 #[test]
 fn a_debt_is_settled_to_its_end_and_no_further() {
-    let cluster: MockCluster<'static, DefaultProducerContext> = MockCluster::new(1).unwrap();
-    cluster.create_topic("t", 2, 1).unwrap();
-    let brokers = cluster.bootstrap_servers();
-    fill(&brokers, 2, 400);
-    let folder = tempfile::tempdir().unwrap();
-    let engine = Engine::open(&EngineConfig::new(folder.path())).unwrap();
-    let columns = [
-        ("time", DataType::Timestamp, Role::Time),
-        ("v", DataType::Int64, Role::Field),
-    ];
-    let stream = make(engine.catalog(), &columns);
-    let status = Arc::new(SourceStatus::new("default", "s", "kafka", String::new()));
-    let make_pipe = || {
-        let (catalog, format) = (engine.catalog().clone(), Format::parse("json").unwrap());
-        let intake = Intake::new(catalog, stream.clone(), format, Include::default(), "kafka");
-        Ok(Pipe::new(
-            engine.clone(),
-            stream.clone(),
-            intake,
-            status.clone(),
-        ))
-    };
-    let spec = KafkaSpec {
-        brokers,
-        topics: Topics::Named(vec!["t".into()]),
-        group: Some("g".into()),
-        start: Start::Earliest,
-        settings: Vec::new(),
-    };
+    let bench = Bench::new(2);
+    fill(&bench.brokers, 2, 400);
     // Whichever is read first, the other's debt is open while the rest of it comes.
-    let debts = [(0, 3, 10), (1, 0, 20)].map(|(partition, from, to)| Debt {
-        topic: "t".into(),
-        partition,
-        from,
-        to,
-    });
-    settle_debts(&spec, "m", &Control::default(), &make_pipe, debts.into()).unwrap();
-    let next = |partition: &str| {
-        engine
-            .ledger()
-            .position(stream.id, partition)
-            .map(|p| p.next)
-    };
-    assert_eq!((next("t/0"), next("t/1")), (Some(10), Some(20)));
-    assert_eq!(engine.snapshot().row_count(stream.id), 7 + 20);
+    bench.settle("", &[(0, 3, 10), (1, 0, 20)]);
+    assert_eq!((bench.next("t/0"), bench.next("t/1")), (Some(10), Some(20)));
+    assert_eq!(bench.rows("s"), 7 + 20);
+}
+
+/// What a member had claimed may be gone when it comes back: it must not wait for it for ever, nor keep quiet about it.
+#[test]
+fn a_debt_whose_records_are_gone_is_a_dead_letter() {
+    let bench = Bench::new(2);
+    fill(&bench.brokers, 2, 10);
+    // Of the first the topic ends before the debt does: it is another topic by now, or was cut.
+    bench.settle("", &[(0, 5, 50), (1, 0, 10)]);
+    assert_eq!((bench.next("t/0"), bench.next("t/1")), (Some(50), Some(10)));
+    assert_eq!((bench.rows("s"), bench.rows("dead_letters")), (10, 1));
 }
 
 /// Sends a record with a header whose name is any bytes, which no client's interface lets one do.
@@ -111,46 +154,12 @@ fn send_with_header(producer: &BaseProducer, topic: &CStr, value: &[u8], name: &
 /// The crate's own reading of headers panics over such a name, and a source that panics at a record would never get past it.
 #[test]
 fn a_header_may_have_any_name() {
-    let cluster: MockCluster<'static, DefaultProducerContext> = MockCluster::new(1).unwrap();
-    cluster.create_topic("t", 1, 1).unwrap();
-    let brokers = cluster.bootstrap_servers();
+    let bench = Bench::new(1);
     let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", &brokers)
+        .set("bootstrap.servers", &bench.brokers)
         .create()
         .unwrap();
     send_with_header(&producer, c"t", b"{\"v\":1}", c"\xff\xfe");
-    let folder = tempfile::tempdir().unwrap();
-    let engine = Engine::open(&EngineConfig::new(folder.path())).unwrap();
-    let columns = [
-        ("time", DataType::Timestamp, Role::Time),
-        ("v", DataType::Int64, Role::Field),
-    ];
-    let stream = make(engine.catalog(), &columns);
-    let status = Arc::new(SourceStatus::new("default", "s", "kafka", String::new()));
-    let make_pipe = || {
-        let (catalog, format) = (engine.catalog().clone(), Format::parse("json").unwrap());
-        let include = Include::parse("headers").unwrap();
-        let intake = Intake::new(catalog, stream.clone(), format, include, "kafka");
-        Ok(Pipe::new(
-            engine.clone(),
-            stream.clone(),
-            intake,
-            status.clone(),
-        ))
-    };
-    let spec = KafkaSpec {
-        brokers,
-        topics: Topics::Named(vec!["t".into()]),
-        group: Some("g".into()),
-        start: Start::Earliest,
-        settings: Vec::new(),
-    };
-    let debt = Debt {
-        topic: "t".into(),
-        partition: 0,
-        from: 0,
-        to: 1,
-    };
-    settle_debts(&spec, "m", &Control::default(), &make_pipe, vec![debt]).unwrap();
-    assert_eq!(engine.snapshot().row_count(stream.id), 1);
+    bench.settle("headers", &[(0, 0, 1)]);
+    assert_eq!((bench.rows("s"), bench.rows("dead_letters")), (1, 0));
 }
