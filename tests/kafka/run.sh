@@ -36,7 +36,7 @@ while [ $# -gt 0 ]; do
 done
 [ -x "$TIDEMILL_BIN" ] || { echo "run.sh: no $TIDEMILL_BIN: build it with \`cargo build --release\`" >&2; exit 2; }
 if [ -n "$install" ]; then
-    bash "$repo/tests/install/all.sh" python kafka || exit 2
+    bash "$repo/tests/install/all.sh" python kafka kcat || exit 2
 fi
 python=$TIDEMILL_CACHE/venv/bin/python
 [ -x "$python" ] || { echo "run.sh: no $python: run tests/install/python.sh, or give --install" >&2; exit 2; }

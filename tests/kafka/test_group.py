@@ -3,6 +3,7 @@
 import time
 import unittest
 
+import checks
 from harness import SESSION_MS, Case, knob
 
 
@@ -19,6 +20,32 @@ class Group(Case):
         """Returns when each member gets rows."""
         for node in nodes:
             self.await_progress([node])
+
+    def test_streams_of_one_server(self):
+        """Two streams of a server are two members: what one has claimed, the other neither takes nor owes."""
+        self.cluster.create(self.topic, 8)
+        node = self.node()
+        names = ("purchases_a", "purchases_b")
+        for name in names:
+            self.consume(node, stream=name, views=False, group=self.topic)
+        load = self.load(rate=knob("GROUP_RATE", 20_000))
+        for act in ("start", "kill", "pause", "kill"):
+            if act == "kill":
+                node.kill()
+                node.start()
+            elif act == "pause":
+                node.sql(f"PAUSE SOURCE {names[1]}")
+            for name in names if act == "start" else names[:1]:
+                before = node.count(name)
+                self.await_true(lambda n=name, a=act: f"{n} gets no rows after {a}: {node.describe()}",
+                                lambda n=name, b=before: node.count(n) > b + 10_000)
+        node.sql(f"RESUME SOURCE {names[1]}")
+        ends = load.finish()
+        both = "(" + " UNION ALL ".join(f'SELECT partition, "offset" FROM {name}' for name in names) + ") AS both"
+        self.settle([node], sum(ends.values()), both)
+        count = checks.whole([node], ends, both)
+        self.say(str(count))
+        self.assertTrue(count.right, str(count))
 
     def one_round(self, nodes):
         act = self.rng.choices(["kill", "leave", "freeze", "kill broker", "kill both", "broker and moves"], [30, 20, 20, 8, 12, 10])[0]

@@ -10,8 +10,6 @@ mod evolution_tests;
 mod format;
 pub mod json;
 pub mod json_schema;
-#[cfg(test)]
-mod json_schema_tests;
 pub mod line_protocol;
 pub mod metric;
 mod names;

@@ -245,6 +245,15 @@ mod tests {
         write(7);
         take(&mut tail, &mut got);
         assert_eq!(got, wanted);
+        // Rows of others that come in the same commit are kept with it, and count.
+        let row = |stream: &Arc<tsdb::Stream>, n: i64| {
+            let mut b = BatchBuilder::new(stream.id);
+            (0..n).for_each(|i| b.begin_row(i, stream.series().resolve(&[])));
+            Rows::Small(b)
+        };
+        let both = Request::of(vec![row(&ours, 1), row(&other, 10_000)]);
+        engine.commit(both).unwrap();
+        assert!(tail.tap.queue.lock().bytes > 10_000 * size_of::<i64>());
         let hub = tail.hub.clone();
         drop(tail);
         assert!(hub.0.read().is_empty());

@@ -120,7 +120,23 @@ async fn a_subject_from_its_first_schema_to_its_end() {
     let gone = r.good("DELETE", "/subjects/a%2Fb", &Value::Null).await;
     assert_eq!(gone, json!([2]));
     assert_eq!(r.get("/subjects").await, json!([]));
-    assert_eq!(r.get("/subjects?deleted=true").await, json!(["a/b"]));
+    for deleted in [
+        "deleted=true",
+        "deletedOnly=true",
+        "deleted&subjectPrefix=:*:a",
+        "deleted&subjectPrefix=:.:a",
+    ] {
+        let listed = r.get(&format!("/subjects?{deleted}")).await;
+        assert_eq!(listed, json!(["a/b"]), "{deleted}");
+    }
+    assert_eq!(
+        r.get("/subjects/:.:a%2Fb/versions?deletedOnly=true").await,
+        json!([1, 2])
+    );
+    assert_eq!(
+        r.get("/schemas?deletedOnly=true&offset=1&limit=1").await[0]["version"],
+        2
+    );
     let all = r.get("/schemas?deleted=true&latestOnly=true").await;
     assert_eq!(all[0]["subject"], "a/b");
     assert!(all[0]["schema"].is_string(), "{all}");

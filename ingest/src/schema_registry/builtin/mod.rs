@@ -14,7 +14,7 @@ mod tests;
 
 pub use change::{NewSchema, Registered};
 pub use error::RegistryError;
-pub use read::{Found, VersionChoice};
+pub use read::{Found, Listed, VersionChoice};
 pub use state::{Mode, Reference, Stored};
 
 use super::{Missing, Resolver, SchemaId, SchemaSource};

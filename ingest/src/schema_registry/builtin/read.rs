@@ -38,6 +38,27 @@ impl VersionChoice {
     }
 }
 
+/// Which of what is there, and of what is deleted but not yet for ever, is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// What is not deleted.
+    Live,
+    /// That, and what is deleted.
+    All,
+    /// What is deleted.
+    Deleted,
+}
+
+impl Listed {
+    fn has(self, deleted: bool) -> bool {
+        match self {
+            Listed::Live => !deleted,
+            Listed::All => true,
+            Listed::Deleted => deleted,
+        }
+    }
+}
+
 /// A subject's version, with its schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
@@ -52,14 +73,14 @@ pub struct Found {
 }
 
 impl Registry {
-    /// Names of the subjects that begin with `prefix` and have a version; with `deleted` those, too, of which all are
-    /// deleted.
+    /// Names of the subjects that begin with `prefix`. One counts as deleted when all its versions are.
     #[must_use]
-    pub fn subjects(&self, prefix: &str, deleted: bool) -> Vec<String> {
+    pub fn subjects(&self, prefix: &str, listed: Listed) -> Vec<String> {
         let state = self.now();
         let named = state.subjects.iter().filter(|(name, s)| {
             name.starts_with(prefix)
-                && (s.live().next().is_some() || (deleted && !s.versions.is_empty()))
+                && !s.versions.is_empty()
+                && listed.has(s.live().next().is_none())
         });
         named.map(|(name, _)| name.clone()).collect()
     }
@@ -68,10 +89,10 @@ impl Registry {
     ///
     /// # Errors
     /// 40401 when there is none.
-    pub fn versions(&self, subject: &str, deleted: bool) -> Result<Vec<u32>, RegistryError> {
+    pub fn versions(&self, subject: &str, listed: Listed) -> Result<Vec<u32>, RegistryError> {
         let state = self.now();
         let found = state.subjects.get(subject).map(|s| {
-            let kept = s.versions.iter().filter(|(_, v)| deleted || !v.deleted);
+            let kept = s.versions.iter().filter(|(_, v)| listed.has(v.deleted));
             kept.map(|(n, _)| *n).collect::<Vec<u32>>()
         });
         found

@@ -70,9 +70,9 @@ fn the_same_schema_has_the_same_id_everywhere_and_versions_count_up() {
     assert_eq!((other.version, other.schema.id), (1, 1));
     let second = r.register("a", &avro(&[]), false).unwrap();
     assert_eq!((second.version, second.schema.id), (2, 2));
-    assert_eq!(r.versions("a", false).unwrap(), [1, 2]);
-    assert_eq!(r.subjects("", false), ["a", "b"]);
-    assert_eq!(r.subjects("b", false), ["b"]);
+    assert_eq!(r.versions("a", Listed::Live).unwrap(), [1, 2]);
+    assert_eq!(r.subjects("", Listed::Live), ["a", "b"]);
+    assert_eq!(r.subjects("b", Listed::Live), ["b"]);
     assert_eq!(
         r.uses(1, false).unwrap(),
         [("a".into(), 1), ("b".into(), 1)]
@@ -206,8 +206,10 @@ fn deleting_is_first_soft_then_for_ever() {
         code(r.delete_version("a", VersionChoice::Number(9), false)),
         40402
     );
-    assert_eq!(r.versions("a", false).unwrap(), [2]);
-    assert_eq!(r.versions("a", true).unwrap(), [1, 2]);
+    assert_eq!(r.versions("a", Listed::Live).unwrap(), [2]);
+    assert_eq!(r.versions("a", Listed::All).unwrap(), [1, 2]);
+    assert_eq!(r.versions("a", Listed::Deleted).unwrap(), [1]);
+    assert!(r.subjects("", Listed::Deleted).is_empty());
     assert_eq!(code(r.version("a", one, false)), 40402);
     assert!(r.version("a", one, true).unwrap().deleted);
     assert!(
@@ -219,14 +221,16 @@ fn deleting_is_first_soft_then_for_ever() {
     assert_eq!(code(r.delete_subject("a", true)), 40405);
     assert_eq!(r.delete_subject("a", false), Ok(vec![2]));
     assert_eq!(code(r.delete_subject("a", false)), 40404);
-    assert_eq!(code(r.versions("a", false)), 40401);
-    assert_eq!(r.subjects("", true), ["a"]);
+    assert_eq!(code(r.versions("a", Listed::Live)), 40401);
+    for listed in [Listed::All, Listed::Deleted] {
+        assert_eq!(r.subjects("", listed), ["a"]);
+    }
     // It comes again as the next version, with its id.
     let again = r.register("a", &avro(&[]), false).unwrap();
     assert_eq!((again.version, again.schema.id), (3, 2));
     r.delete_subject("a", false).unwrap();
     assert_eq!(r.delete_subject("a", true), Ok(vec![2, 3]));
-    assert!(r.subjects("", true).is_empty());
+    assert!(r.subjects("", Listed::All).is_empty());
     assert_eq!(code(r.delete_subject("a", true)), 40401);
     // An id never comes again.
     assert_eq!(r.register("a", &avro(&[]), false).unwrap().schema.id, 3);
@@ -279,7 +283,7 @@ fn modes_forbid_and_import_keeps_ids() {
     assert_eq!(code(r.delete_subject("a", false)), 42205);
     assert_eq!(r.set_mode(Some("a"), None, false), Ok(Mode::ReadOnly));
     assert_eq!(code(r.mode_of("a", false)), 40409);
-    assert!(r.subjects("", true).is_empty());
+    assert!(r.subjects("", Listed::All).is_empty());
     let import = NewSchema {
         id: Some(77),
         version: Some(5),

@@ -15,11 +15,13 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use ingest::schema_registry::builtin::{Found, NewSchema, Reference, RegistryError, Stored};
+use ingest::schema_registry::builtin::{
+    Found, Listed, NewSchema, Reference, RegistryError, Stored,
+};
 use ingest::schema_registry::wire::guid_text;
 use ingest::schema_registry::{SchemaId, SchemaKind};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
@@ -176,10 +178,43 @@ fn id(text: &str) -> Result<SchemaId, RegistryError> {
 
 /// The part of a list that `offset` and `limit` ask for.
 fn page<T>(all: Vec<T>, params: Params<'_>) -> Vec<T> {
+    let (offset, limit) = place(params);
+    all.into_iter().skip(offset).take(limit).collect()
+}
+
+fn place(params: Params<'_>) -> (usize, usize) {
     let number = |name: &str| params.get(name).and_then(|v| v.parse::<usize>().ok());
     let limit = number("limit").filter(|n| *n > 0).unwrap_or(usize::MAX);
-    let offset = number("offset").unwrap_or(0);
-    all.into_iter().skip(offset).take(limit).collect()
+    (number("offset").unwrap_or(0), limit)
+}
+
+/// What a list has: of Confluent's parameters, `deletedOnly` goes before `deleted`.
+fn listed(params: Params<'_>) -> Listed {
+    match (params.flag("deletedOnly"), params.flag("deleted")) {
+        (true, _) => Listed::Deleted,
+        (false, true) => Listed::All,
+        (false, false) => Listed::Live,
+    }
+}
+
+/// How the subjects of a list begin. `:*:` stands for every context: there is the default one alone, `:.:`.
+fn prefix(params: Params<'_>) -> String {
+    let prefix = params.get("subjectPrefix").unwrap_or_default();
+    let own = [":*:", ":.:"].iter().find_map(|c| prefix.strip_prefix(c));
+    own.unwrap_or(&prefix).to_owned()
+}
+
+/// A subject's name in a path, that of its context left out when it is the default one.
+struct Subject(String);
+
+impl<'de> Deserialize<'de> for Subject {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Subject, D::Error> {
+        let name = String::deserialize(from)?;
+        Ok(Subject(match name.strip_prefix(":.:") {
+            Some(own) => own.to_owned(),
+            None => name,
+        }))
+    }
 }
 
 /// `GET /schema-registry/`: that there is one.

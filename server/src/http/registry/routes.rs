@@ -5,6 +5,7 @@ use crate::http::routes::{Errors, Named, Route};
 use axum::routing::{delete, get, post, put};
 
 const DELETED: Named = ("deleted", "what is deleted softly, too");
+const DELETED_ONLY: Named = ("deletedOnly", "only what is deleted softly");
 const OFFSET: Named = ("offset", "how many to pass over");
 const LIMIT: Named = ("limit", "how many at most");
 const FORMAT: Named = (
@@ -75,6 +76,7 @@ pub(in crate::http) const ROUTES: &[Route] = &[
         parameters: &[
             ("subjectPrefix", "only those that begin so"),
             DELETED,
+            DELETED_ONLY,
             OFFSET,
             LIMIT,
         ],
@@ -84,7 +86,7 @@ pub(in crate::http) const ROUTES: &[Route] = &[
     Route {
         path: "/schema-registry/subjects/{subject}/versions",
         does: "Numbers of a subject's versions.",
-        parameters: &[DELETED, OFFSET, LIMIT],
+        parameters: &[DELETED, DELETED_ONLY, OFFSET, LIMIT],
         errors: &[404],
         handler: || get(subjects::versions),
         ..GET
@@ -139,9 +141,11 @@ pub(in crate::http) const ROUTES: &[Route] = &[
             ("subjectPrefix", "only of subjects that begin so"),
             ("latestOnly", "of each subject only the latest"),
             DELETED,
+            DELETED_ONLY,
             OFFSET,
-            LIMIT,
+            ("limit", "how many at most; 1,000 are the most"),
         ],
+        errors: &[422],
         handler: || get(schemas::all),
         ..GET
     },

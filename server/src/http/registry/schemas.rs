@@ -1,16 +1,21 @@
 //! Schemas by their ids.
 
-use super::{Answer, blocking, described, error, found, id, page, text};
+use super::{Answer, blocking, described, error, found, id, listed, page, place, prefix, text};
 use crate::http::App;
 use crate::http::params::Params;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::Uri;
-use ingest::schema_registry::builtin::VersionChoice;
+use ingest::schema_registry::builtin::{Listed, VersionChoice};
 use ingest::schema_registry::wire::parse_guid;
 use ingest::schema_registry::{SchemaId, SchemaKind};
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+/// Schemas of one reply, at most: as many as Confluent's gives.
+const MAX_PAGE: usize = 1_000;
+/// Bytes of the schemas of one reply, at most.
+const MAX_PAGE_BYTES: usize = 16 << 20;
 
 /// `GET /schemas/types`.
 pub(super) async fn types() -> Answer {
@@ -21,30 +26,48 @@ pub(super) async fn types() -> Answer {
 /// `GET /schemas`.
 pub(super) async fn all(State(app): State<Arc<App>>, uri: Uri) -> Answer {
     let params = Params::of(&uri);
-    let prefix = params.get("subjectPrefix").unwrap_or_default().into_owned();
-    let (deleted, latest) = (params.flag("deleted"), params.flag("latestOnly"));
-    let mut places = Vec::new();
-    for subject in app.registry.subjects(&prefix, deleted) {
-        // Deleted meanwhile: then it is not listed.
-        let versions = app.registry.versions(&subject, deleted).unwrap_or_default();
-        let first = if latest {
-            versions.len().saturating_sub(1)
-        } else {
-            0
-        };
-        places.extend(versions[first..].iter().map(|v| (subject.clone(), *v)));
-    }
-    let places = page(places, params);
+    let (prefix, listed) = (prefix(params), listed(params));
+    let latest = params.flag("latestOnly");
+    let (offset, limit) = place(params);
     let get = move || {
+        let versions = |subject: String| {
+            // Deleted meanwhile: then it is not listed.
+            let mut versions = app.registry.versions(&subject, listed).unwrap_or_default();
+            if latest {
+                versions.drain(..versions.len().saturating_sub(1));
+            }
+            versions.into_iter().map(move |v| (subject.clone(), v))
+        };
         let one = |(subject, version): (String, u32)| {
             let choice = VersionChoice::Number(version);
+            let deleted = listed != Listed::Live;
             let one = app.registry.version(&subject, choice, deleted).ok()?;
             let text = one.schema.text.clone();
             Some(found(&one, text))
         };
-        Ok(Value::from_iter(places.into_iter().filter_map(one)))
+        let places = app.registry.subjects(&prefix, listed_subjects(listed));
+        let places = places.into_iter().flat_map(versions).skip(offset);
+        let (mut out, mut bytes) = (Vec::new(), 0);
+        for reply in places.take(limit.min(MAX_PAGE)).filter_map(one) {
+            bytes += reply["schema"].as_str().map_or(0, str::len);
+            if bytes > MAX_PAGE_BYTES {
+                // A page cut short would make a client that counts pages pass over the rest.
+                let words = "these schemas are too large for one reply; ask for fewer with limit and offset";
+                return Err(error(422, 422, words));
+            }
+            out.push(reply);
+        }
+        Ok(Value::from(out))
     };
     Answer(blocking(get).await)
+}
+
+/// Where the versions of a list are sought: a deleted one may stand beside others.
+fn listed_subjects(versions: Listed) -> Listed {
+    match versions {
+        Listed::Deleted => Listed::All,
+        other => other,
+    }
 }
 
 /// `GET /schemas/ids/{id}`.

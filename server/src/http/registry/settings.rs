@@ -1,6 +1,6 @@
 //! Compatibility levels and modes.
 
-use super::{Answer, Reply, blocking, body, error};
+use super::{Answer, Reply, Subject, blocking, body, error};
 use crate::http::App;
 use crate::http::params::Params;
 use axum::extract::{Path, Request, State};
@@ -26,7 +26,7 @@ pub(super) async fn level(State(app): State<Arc<App>>) -> Answer {
 /// `GET /config/{subject}`.
 pub(super) async fn level_of(
     State(app): State<Arc<App>>,
-    Path(subject): Path<String>,
+    Path(Subject(subject)): Path<Subject>,
     uri: Uri,
 ) -> Answer {
     let or_global = Params::of(&uri).flag("defaultToGlobal");
@@ -41,7 +41,7 @@ pub(super) async fn set_level(State(app): State<Arc<App>>, request: Request) -> 
 /// `PUT /config/{subject}`.
 pub(super) async fn set_level_of(
     State(app): State<Arc<App>>,
-    Path(subject): Path<String>,
+    Path(Subject(subject)): Path<Subject>,
     request: Request,
 ) -> Answer {
     Answer(put_level(app, Some(subject), request).await)
@@ -79,7 +79,7 @@ pub(super) async fn unset_level(State(app): State<Arc<App>>) -> Answer {
 /// `DELETE /config/{subject}`.
 pub(super) async fn unset_level_of(
     State(app): State<Arc<App>>,
-    Path(subject): Path<String>,
+    Path(Subject(subject)): Path<Subject>,
 ) -> Answer {
     let before = blocking(move || app.registry.set_level(Some(&subject), None)).await;
     Answer(before.map(level_reply))
@@ -93,7 +93,7 @@ pub(super) async fn mode(State(app): State<Arc<App>>) -> Answer {
 /// `GET /mode/{subject}`.
 pub(super) async fn mode_of(
     State(app): State<Arc<App>>,
-    Path(subject): Path<String>,
+    Path(Subject(subject)): Path<Subject>,
     uri: Uri,
 ) -> Answer {
     let or_global = Params::of(&uri).flag("defaultToGlobal");
@@ -108,7 +108,7 @@ pub(super) async fn set_mode(State(app): State<Arc<App>>, request: Request) -> A
 /// `PUT /mode/{subject}`.
 pub(super) async fn set_mode_of(
     State(app): State<Arc<App>>,
-    Path(subject): Path<String>,
+    Path(Subject(subject)): Path<Subject>,
     request: Request,
 ) -> Answer {
     Answer(put_mode(app, Some(subject), request).await)
@@ -138,7 +138,7 @@ pub(super) async fn unset_mode(State(app): State<Arc<App>>) -> Answer {
 /// `DELETE /mode/{subject}`.
 pub(super) async fn unset_mode_of(
     State(app): State<Arc<App>>,
-    Path(subject): Path<String>,
+    Path(Subject(subject)): Path<Subject>,
 ) -> Answer {
     let before = blocking(move || app.registry.set_mode(Some(&subject), None, false)).await;
     Answer(before.map(mode_reply))

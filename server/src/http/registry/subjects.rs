@@ -1,6 +1,6 @@
 //! Subjects and their versions.
 
-use super::{Answer, SchemaBody, blocking, body, found, page, text};
+use super::{Answer, SchemaBody, Subject, blocking, body, found, listed, page, prefix, text};
 use crate::http::App;
 use crate::http::params::Params;
 use axum::extract::{Path, Request, State};
@@ -13,26 +13,25 @@ use std::sync::Arc;
 /// `GET /subjects`.
 pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer {
     let params = Params::of(&uri);
-    let prefix = params.get("subjectPrefix").unwrap_or_default();
-    let all = app.registry.subjects(&prefix, params.flag("deleted"));
+    let all = app.registry.subjects(&prefix(params), listed(params));
     Answer(Ok(json!(page(all, params))))
 }
 
 /// `GET /subjects/{subject}/versions`.
 pub(super) async fn versions(
     State(app): State<Arc<App>>,
-    Path(subject): Path<String>,
+    Path(Subject(subject)): Path<Subject>,
     uri: Uri,
 ) -> Answer {
     let params = Params::of(&uri);
-    let all = app.registry.versions(&subject, params.flag("deleted"));
+    let all = app.registry.versions(&subject, listed(params));
     Answer(all.map(|all| json!(page(all, params))))
 }
 
 /// `GET /subjects/{subject}/versions/{version}`.
 pub(super) async fn version(
     State(app): State<Arc<App>>,
-    Path((subject, version)): Path<(String, String)>,
+    Path((Subject(subject), version)): Path<(Subject, String)>,
     uri: Uri,
 ) -> Answer {
     let params = Params::of(&uri);
@@ -50,7 +49,7 @@ pub(super) async fn version(
 /// `GET /subjects/{subject}/versions/{version}/schema`.
 pub(super) async fn raw(
     State(app): State<Arc<App>>,
-    Path((subject, version)): Path<(String, String)>,
+    Path((Subject(subject), version)): Path<(Subject, String)>,
     uri: Uri,
 ) -> Response {
     let deleted = Params::of(&uri).flag("deleted");
@@ -65,7 +64,7 @@ pub(super) async fn raw(
 /// `GET /subjects/{subject}/versions/{version}/referencedby`.
 pub(super) async fn referenced_by(
     State(app): State<Arc<App>>,
-    Path((subject, version)): Path<(String, String)>,
+    Path((Subject(subject), version)): Path<(Subject, String)>,
 ) -> Answer {
     let ids = VersionChoice::parse(&version)
         .and_then(|choice| app.registry.referenced_by(&subject, choice));
@@ -75,7 +74,7 @@ pub(super) async fn referenced_by(
 /// `POST /subjects/{subject}/versions`.
 pub(super) async fn register(
     State(app): State<Arc<App>>,
-    Path(subject): Path<String>,
+    Path(Subject(subject)): Path<Subject>,
     request: Request,
 ) -> Answer {
     let normalize = Params::of(request.uri()).flag("normalize");
@@ -94,7 +93,7 @@ pub(super) async fn register(
 /// `POST /subjects/{subject}`: looks a schema up.
 pub(super) async fn lookup(
     State(app): State<Arc<App>>,
-    Path(subject): Path<String>,
+    Path(Subject(subject)): Path<Subject>,
     request: Request,
 ) -> Answer {
     let params = Params::of(request.uri());
@@ -116,7 +115,7 @@ pub(super) async fn lookup(
 /// `DELETE /subjects/{subject}`.
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
-    Path(subject): Path<String>,
+    Path(Subject(subject)): Path<Subject>,
     uri: Uri,
 ) -> Answer {
     let permanent = Params::of(&uri).flag("permanent");
@@ -127,7 +126,7 @@ pub(super) async fn delete(
 /// `DELETE /subjects/{subject}/versions/{version}`.
 pub(super) async fn delete_version(
     State(app): State<Arc<App>>,
-    Path((subject, version)): Path<(String, String)>,
+    Path((Subject(subject), version)): Path<(Subject, String)>,
     uri: Uri,
 ) -> Answer {
     let permanent = Params::of(&uri).flag("permanent");
@@ -141,7 +140,7 @@ pub(super) async fn delete_version(
 /// `POST /compatibility/subjects/{subject}/versions`.
 pub(super) async fn check_all(
     State(app): State<Arc<App>>,
-    Path(subject): Path<String>,
+    Path(Subject(subject)): Path<Subject>,
     request: Request,
 ) -> Answer {
     check(&app, subject, None, request).await
@@ -150,7 +149,7 @@ pub(super) async fn check_all(
 /// `POST /compatibility/subjects/{subject}/versions/{version}`.
 pub(super) async fn check_one(
     State(app): State<Arc<App>>,
-    Path((subject, version)): Path<(String, String)>,
+    Path((Subject(subject), version)): Path<(Subject, String)>,
     request: Request,
 ) -> Answer {
     check(&app, subject, Some(version), request).await

@@ -4,15 +4,21 @@
 //! schema does not describe gets the type that its first value has, as without a schema. Nothing is fetched: what a
 //! schema refers to comes with it.
 
-use super::deep::{check_references, nesting, on_a_large_stack};
-use super::json::{Cells, MAX_DEPTH, each};
+mod chains;
+mod columns;
+mod steps;
+#[cfg(test)]
+mod tests;
+
+use super::deep::{nesting, on_a_large_stack};
+use super::json::{Cells, each};
 use super::number::{parse_i64, parse_u64};
 use super::parse_time;
 use super::row::{Cell, RowReason};
-use super::schema_bounds::SchemaBounds;
 use super::text::bad;
 use crate::schema_registry::SchemaSource;
-use jsonschema::{PatternOptions, Retrieve, Uri, Validator};
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{PatternOptions, Retrieve, Uri, ValidationError, Validator};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::error::Error;
@@ -21,10 +27,14 @@ use tsdb::types::DataType;
 /// Steps back that a pattern may take, so that no message makes one run for ever.
 const MAX_BACKTRACKS: usize = 100_000;
 /// Letters of a validator's words that are kept: they may hold the whole message.
-pub(super) const MAX_WORDS: usize = 512;
+const MAX_WORDS: usize = 512;
+
+/// Schemas that may apply to the parts of a message, all counted: so many, and so many for each byte of it.
+const MAX_STEPS: usize = 10_000;
+const MAX_STEPS_PER_BYTE: usize = 100;
 
 /// Objects and lists within one another in a message.
-pub(super) const MAX_NESTING: usize = 64;
+const MAX_NESTING: usize = 64;
 /// What relative references are made absolute by where the schema has no id.
 const BASE: &str = "tidemill:///";
 
@@ -72,7 +82,7 @@ impl JsonSchemaDecoder {
         let parse = |text: &str| {
             serde_json::from_str::<Value>(text).map_err(|e| format!("the schema is no JSON: {e}"))
         };
-        let schema = parse(&source.text)?;
+        let mut schema = parse(&source.text)?;
         if !matches!(schema, Value::Object(_) | Value::Bool(_)) {
             return Err("a JSON Schema is an object or a boolean".into());
         }
@@ -80,14 +90,17 @@ impl JsonSchemaDecoder {
         for needed in &source.dependencies {
             brought.insert(needed.name.clone(), parse(&needed.text)?);
         }
-        check_references(&schema, &brought)?;
+        chains::check_references(&schema, &brought)?;
+        let columns = columns::columns(&schema)?;
+        steps::mark(&mut schema, &mut brought);
         let named = schema.get("$id").or_else(|| schema.get("id"));
         let named = named.is_some_and(Value::is_string);
         let validator = on_a_large_stack(|| {
             let patterns = PatternOptions::fancy_regex().backtrack_limit(MAX_BACKTRACKS);
             let options = jsonschema::options()
                 .with_retriever(Brought(brought))
-                .with_pattern_options(patterns);
+                .with_pattern_options(patterns)
+                .with_keyword(steps::KEYWORD, |_, _, _| Ok(Box::new(steps::Step)));
             // A base would take the place of the schema's own.
             let options = if named {
                 options
@@ -96,14 +109,6 @@ impl JsonSchemaDecoder {
             };
             options.build(&schema).map_err(|e| cut(e.to_string()))
         })?;
-        let mut describer = Describer {
-            root: &schema,
-            bounds: SchemaBounds::default(),
-            within: Vec::new(),
-            columns: Vec::new(),
-        };
-        describer.describe(&schema, "")?;
-        let columns = describer.columns;
         Ok(JsonSchemaDecoder {
             validator,
             types: columns.iter().cloned().collect(),
@@ -142,11 +147,33 @@ impl JsonSchemaDecoder {
             return Err(RowReason::TooDeep(MAX_NESTING));
         }
         let value: Value = serde_json::from_slice(message).map_err(|e| bad(e.to_string()))?;
-        self.validator.validate(&value).map_err(|e| {
-            let at = e.instance_path().to_string();
-            let at = if at.is_empty() { "the value" } else { &at };
-            bad(cut(format!("not of its schema: {at}: {e}")))
-        })
+        let most = MAX_STEPS + MAX_STEPS_PER_BYTE * message.len();
+        match steps::within(most, || self.validator.is_valid(&value)) {
+            Some(true) => return Ok(()),
+            Some(false) => {}
+            None => {
+                return Err(bad(format!(
+                    "its schema refers to itself so often that checking it takes more than {most} steps"
+                )));
+            }
+        }
+        // Only whether a value is valid is remembered for its parts; why it is not may be too far to seek.
+        let words = steps::within(most, || self.validator.validate(&value).err().map(words));
+        Err(bad(cut(match words.flatten() {
+            Some(words) => format!("not of its schema: {words}"),
+            None => "not of its schema".into(),
+        })))
+    }
+}
+
+/// Where a value is not what its schema says, and how.
+fn words(error: ValidationError<'_>) -> String {
+    let at = error.instance_path().to_string();
+    let at = if at.is_empty() { "the value" } else { &at };
+    match error.kind() {
+        // Its words show the schema, with the keyword that counts.
+        ValidationErrorKind::Not { .. } => format!("{at}: is what it must not be"),
+        _ => format!("{at}: {error}"),
     }
 }
 
@@ -171,90 +198,4 @@ fn retype(cell: &mut Cell<'_>, data_type: DataType) {
     if let Some(typed) = typed {
         *cell = typed;
     }
-}
-
-/// Finds the columns of an object's properties, as far as the schema says what they are.
-struct Describer<'s> {
-    root: &'s Value,
-    bounds: SchemaBounds,
-    /// The schemas that are being described, the outermost first: one that is met within itself stays JSON.
-    within: Vec<&'s Value>,
-    columns: Vec<(String, DataType)>,
-}
-
-impl<'s> Describer<'s> {
-    fn describe(&mut self, schema: &'s Value, prefix: &str) -> Result<(), String> {
-        let schema = resolve(self.root, schema);
-        let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
-            return Ok(());
-        };
-        let met = self.within.iter().any(|s| std::ptr::eq(*s, schema));
-        if met || self.within.len() >= MAX_DEPTH {
-            return Ok(());
-        }
-        self.within.push(schema);
-        for (name, property) in properties {
-            self.bounds.part()?;
-            let name = format!("{prefix}{name}");
-            let property = some(self.root, property);
-            let format = property.get("format").and_then(Value::as_str);
-            let data_type = match types(property).as_slice() {
-                ["integer"] => DataType::Int64,
-                ["number"] | ["integer", "number"] | ["number", "integer"] => DataType::Float64,
-                ["boolean"] => DataType::Bool,
-                ["string"] if matches!(format, Some("date-time" | "date")) => DataType::Timestamp,
-                ["string"] | ["array"] => DataType::Utf8,
-                _ => {
-                    self.describe(property, &format!("{name}."))?;
-                    continue;
-                }
-            };
-            self.bounds.column()?;
-            self.columns.push((name, data_type));
-        }
-        self.within.pop();
-        Ok(())
-    }
-}
-
-/// The types that a schema names, but null.
-fn types(schema: &Value) -> Vec<&str> {
-    let names = match schema.get("type") {
-        Some(Value::String(one)) => vec![one.as_str()],
-        Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
-    };
-    names.into_iter().filter(|n| *n != "null").collect()
-}
-
-/// Of `oneOf` and `anyOf` with null the other one.
-fn some<'s>(root: &'s Value, schema: &'s Value) -> &'s Value {
-    let schema = resolve(root, schema);
-    for key in ["oneOf", "anyOf"] {
-        if let Some(Value::Array(all)) = schema.get(key) {
-            let is_null = |s: &&Value| s.get("type").and_then(Value::as_str) == Some("null");
-            let others: Vec<&Value> = all.iter().filter(|s| !is_null(s)).collect();
-            if let ([one], true) = (others.as_slice(), others.len() < all.len()) {
-                return resolve(root, one);
-            }
-        }
-    }
-    schema
-}
-
-/// What a schema within the same document refers to, if it does.
-fn resolve<'s>(root: &'s Value, schema: &'s Value) -> &'s Value {
-    let mut schema = schema;
-    // A reference to itself ends somewhere.
-    for _ in 0..MAX_DEPTH {
-        let pointer = schema.get("$ref").and_then(Value::as_str);
-        let Some(pointer) = pointer.and_then(|p| p.strip_prefix('#')) else {
-            return schema;
-        };
-        match root.pointer(pointer) {
-            Some(found) => schema = found,
-            None => return schema,
-        }
-    }
-    schema
 }

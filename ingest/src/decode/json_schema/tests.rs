@@ -1,7 +1,7 @@
 //! Types by the schema, and what is refused.
 
-use super::json_schema::{JsonSchemaDecoder, MAX_NESTING, MAX_WORDS};
-use super::row::Cell;
+use super::{JsonSchemaDecoder, MAX_NESTING, MAX_WORDS};
+use crate::decode::Cell;
 use crate::schema_registry::{Dependency, SchemaKind, SchemaSource};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -203,6 +203,49 @@ fn deep_schemas_and_deep_values_fit_a_small_stack() {
     };
     let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(small);
     thread.unwrap().join().unwrap();
+}
+
+/// Each level of these messages doubles what there is to check, if nothing remembers it.
+#[test]
+fn work_that_doubles_with_each_level_ends() {
+    let twice = |next: &str, own: Value| {
+        let part = json!({"properties": {"x": {"$ref": next}}});
+        let mut schema = json!({"allOf": [part, part]});
+        schema
+            .as_object_mut()
+            .unwrap()
+            .extend(own.as_object().unwrap().clone());
+        schema
+    };
+    let nested = |leaf: &str| format!("{}{leaf}{}", r#"{"x":"#.repeat(30), "}".repeat(30));
+    // One that contains itself is remembered by the validator.
+    let within_itself = decoder(&twice("#", json!({"not": {"required": ["bad"]}})));
+    assert!(matches!(
+        rows(&within_itself, &nested(r#"{"ok":1}"#))[..],
+        [Ok(_)]
+    ));
+    let refused = rows(&within_itself, &nested(r#"{"bad":1}"#)).remove(0);
+    assert!(refused.unwrap_err().contains("not of its schema"));
+    // Sixty that contain the next are not.
+    let mut all = serde_json::Map::new();
+    for i in 0..60 {
+        all.insert(
+            format!("d{i}"),
+            twice(&format!("#/$defs/d{}", i + 1), json!({})),
+        );
+    }
+    all.insert("d60".into(), json!({}));
+    let chain = decoder(&json!({"$ref": "#/$defs/d0", "$defs": all}));
+    assert!(rows(&chain, r#"{"x": {"x": {"x": 1}}}"#)[0].is_ok());
+    let refused = rows(&chain, &nested("1")).remove(0);
+    assert!(refused.unwrap_err().contains("steps"));
+    // Why a value is refused is not sought for ever.
+    let either = json!({"anyOf": [
+        {"properties": {"x": {"$ref": "#"}}, "required": ["never"]},
+        {"properties": {"x": {"$ref": "#"}}},
+    ], "not": {"required": ["bad"]}});
+    let refused = rows(&decoder(&either), &nested(r#"{"bad":1}"#)).remove(0);
+    assert!(refused.unwrap_err().ends_with("not of its schema"));
 }
 
 #[test]
