@@ -253,7 +253,11 @@ mod tests {
         };
         let both = Request::of(vec![row(&ours, 1), row(&other, 10_000)]);
         engine.commit(both).unwrap();
-        assert!(tail.tap.queue.lock().bytes > 10_000 * size_of::<i64>());
+        let counted = tail.tap.queue.lock().bytes;
+        let commit = tail.take().unwrap().pop().unwrap();
+        let own = commit.batches.iter().find(|b| b.stream == ours.id);
+        assert_eq!(commit.batches.len(), 2);
+        assert!(counted > own.unwrap().byte_len());
         let hub = tail.hub.clone();
         drop(tail);
         assert!(hub.0.read().is_empty());
