@@ -75,6 +75,10 @@ impl SourceBoard for Board {
     fn pause(&self, stream: &tsdb::Stream, paused: bool) -> bool {
         self.0.pause(stream, paused)
     }
+
+    fn declare(&self, stream: &tsdb::Stream) {
+        self.0.declare(stream);
+    }
 }
 
 fn info(status: &SourceStatus) -> SourceInfo {

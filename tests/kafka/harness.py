@@ -21,6 +21,9 @@ from node import Node, Refused
 SESSION_MS = 2000
 # Settings of a consumer that hears of things soon.
 QUICK = {"session.timeout.ms": SESSION_MS, "heartbeat.interval.ms": 500, "topic.metadata.refresh.interval.ms": 1000}
+# What librdkafka is to tell in the servers' logs: KAFKA_DEBUG=cgrp with TIDEMILL_LOG=info,ingest=debug and KAFKA_KEEP=yes.
+if os.environ.get("KAFKA_DEBUG"):
+    QUICK["debug"] = os.environ["KAFKA_DEBUG"]
 
 
 def knob(name, default):

@@ -161,6 +161,16 @@ impl Sources {
             .any(|o| o.db == stream.db && o.name == stream.name)
     }
 
+    /// Adds the columns that a stream's source fills from parts of its messages, so that whoever has made the stream can
+    /// name them. Nothing where the stream has no source, or its options can't be: that source says so.
+    pub fn declare(&self, stream: &Stream) {
+        if spec::kind(stream).is_some()
+            && let Ok(include) = include(stream)
+        {
+            include.add_columns(stream);
+        }
+    }
+
     /// What is known of each source.
     #[must_use]
     pub fn statuses(&self) -> Vec<Arc<SourceStatus>> {
@@ -326,6 +336,17 @@ impl Sources {
     }
 }
 
+/// The parts of a message that a stream's options ask for.
+fn include(stream: &Stream) -> Result<Include, String> {
+    let option = |name: &str| stream.options.kept(name);
+    let include = option("include").map_or(Ok(Include::default()), Include::parse);
+    let include = include.map_err(|e| e.to_string())?;
+    match option("key_format") {
+        Some(name) => include.key_format(name).map_err(|e| e.to_string()),
+        None => Ok(include),
+    }
+}
+
 /// The intake that a stream's options ask for.
 fn intake(
     engine: &Engine,
@@ -351,13 +372,7 @@ fn intake(
         Some(columns) => format.csv_columns(columns),
         None => format,
     };
-    let include = option("include").map_or(Ok(Include::default()), |text| {
-        Include::parse(text).map_err(|e| e.to_string())
-    })?;
-    let include = match option("key_format") {
-        Some(name) => include.key_format(name).map_err(|e| e.to_string())?,
-        None => include,
-    };
+    let include = include(stream)?;
     Ok(Intake::new(
         engine.catalog().clone(),
         stream.clone(),

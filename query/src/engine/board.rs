@@ -54,9 +54,21 @@ pub trait SourceBoard: Send + Sync {
 
     /// Has a stream's source pause or go on; false when it has none. The catalog keeps it; a commit makes it durable.
     fn pause(&self, stream: &tsdb::Stream, paused: bool) -> bool;
+
+    /// Adds the columns that the source of a new stream brings; a commit makes them durable. The next statement may name them.
+    fn declare(&self, stream: &tsdb::Stream);
 }
 
 impl QueryEngine {
+    /// Tells of a stream that has just been made.
+    pub(super) fn declare_source(&self, db: &str, name: &str) {
+        if let Some(board) = self.board()
+            && let Some(stream) = self.engine().catalog().stream(db, name)
+        {
+            board.declare(&stream);
+        }
+    }
+
     /// `SHOW SOURCES`: a row for each partition, one for a source that has none.
     pub(super) fn show_sources(
         &self,

@@ -124,6 +124,7 @@ impl QueryEngine {
         let incoming = self.incoming(session, sql, create)?;
         let notices = incoming.new.notices.clone();
         self.make_stream(create, (&db, &name), session, incoming)?;
+        self.declare_source(&db, &name);
         self.logged(session, format!("stream {name} created"), notices)
             .await
     }

@@ -63,6 +63,7 @@ impl QueryEngine {
             registry.plan(&stream).table = Some(table);
             Ok(())
         })?;
+        self.declare_source(&db, &name);
         self.logged(session, format!("table {name} created"), new.notices)
             .await
     }

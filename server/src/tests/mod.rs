@@ -10,6 +10,7 @@ mod routes;
 mod samples;
 mod shutdown;
 mod sockets;
+mod sources;
 mod tables;
 
 use crate::http::App;
