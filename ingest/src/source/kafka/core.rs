@@ -350,10 +350,15 @@ impl Core {
             }
             _ => consumer.assign(&list),
         };
-        let outcome = outcome.and_then(|()| match self.fatal {
-            Some(_) => Ok(()),
-            None => self.own(consumer, partitions, &list),
-        });
+        let outcome = match outcome {
+            Err(error) => {
+                // A group that gets no answer waits for one, also when the consumer is to be closed.
+                let _ = consumer.incremental_assign(&TopicPartitionList::new());
+                Err(error)
+            }
+            Ok(()) if self.fatal.is_some() => Ok(()),
+            Ok(()) => self.own(consumer, partitions, &list),
+        };
         if let Err(error) = outcome {
             self.fatal
                 .get_or_insert(format!("partitions can't be taken on: {error}"));
@@ -381,11 +386,7 @@ impl Core {
                     .forget(&format!("{}/{}", element.topic(), element.partition()));
             }
         }
-        let outcome = match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
-            _ => consumer.unassign(),
-        };
-        if let Err(error) = outcome {
+        if let Err(error) = give_back(consumer, partitions) {
             self.fatal
                 .get_or_insert(format!("partitions can't be given back: {error}"));
         }
@@ -495,4 +496,25 @@ impl Core {
             _ => tracing::debug!(%error, reason, "kafka"),
         }
     }
+}
+
+/// Gives back those of the partitions that were taken on: where some can't be read, not all of them were. To name one that
+/// was not is an error, and a group that gets no answer waits for one, also when the consumer is to be closed.
+fn give_back(consumer: &Consumer, partitions: &TopicPartitionList) -> KafkaResult<()> {
+    if !matches!(
+        consumer.rebalance_protocol(),
+        RebalanceProtocol::Cooperative
+    ) {
+        return consumer.unassign();
+    }
+    let mut held = TopicPartitionList::new();
+    if let Ok(all) = consumer.assignment() {
+        for element in partitions.elements() {
+            let (topic, partition) = (element.topic(), element.partition());
+            if all.find_partition(topic, partition).is_some() {
+                held.add_partition(topic, partition);
+            }
+        }
+    }
+    consumer.incremental_unassign(&held)
 }

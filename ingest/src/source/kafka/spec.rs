@@ -2,6 +2,7 @@
 
 use crate::source::Start;
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use tsdb::Stream;
 
 /// Which topics.
@@ -158,6 +159,10 @@ impl KafkaSpec {
         }
         for (name, value) in &self.settings {
             config.set(name, value);
+            if name == "debug" {
+                // Otherwise it is asked for and not told.
+                config.set_log_level(RDKafkaLogLevel::Debug);
+            }
         }
         config
             .set("bootstrap.servers", &self.brokers)

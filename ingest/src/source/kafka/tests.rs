@@ -2,16 +2,17 @@
 
 use super::debts::{Debt, settle_debts};
 use super::{KafkaSpec, Topics};
-use crate::source::control::Control;
+use crate::source::control::{Control, Wish};
 use crate::source::intake_tests::make;
 use crate::source::pipe::Pipe;
 use crate::source::{Format, Include, Intake, SourceStatus, Start};
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use std::ffi::CStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tsdb::types::{DataType, Role};
 use tsdb::{Engine, EngineConfig, Stream};
@@ -37,12 +38,26 @@ fn fill(brokers: &str, partitions: i32, n: i64) {
 /// A cluster with the topic `t`, and a database that reads it.
 struct Bench {
     // Whatever is there reads from it until the end.
-    _cluster: MockCluster<'static, DefaultProducerContext>,
+    cluster: MockCluster<'static, DefaultProducerContext>,
+    reads: Reads,
+    _folder: TempDir,
+}
+
+/// What reads.
+#[derive(Clone)]
+struct Reads {
     brokers: String,
     engine: Engine,
     stream: Arc<Stream>,
     status: Arc<SourceStatus>,
-    _folder: TempDir,
+}
+
+impl std::ops::Deref for Bench {
+    type Target = Reads;
+
+    fn deref(&self) -> &Reads {
+        &self.reads
+    }
 }
 
 impl Bench {
@@ -56,42 +71,52 @@ impl Bench {
             ("v", DataType::Int64, Role::Field),
         ];
         Bench {
-            brokers: cluster.bootstrap_servers(),
-            _cluster: cluster,
-            stream: make(engine.catalog(), &columns),
-            engine,
-            status: Arc::new(SourceStatus::new("default", "s", "kafka", String::new())),
+            reads: Reads {
+                brokers: cluster.bootstrap_servers(),
+                stream: make(engine.catalog(), &columns),
+                engine,
+                status: Arc::new(SourceStatus::new("default", "s", "kafka", String::new())),
+            },
+            cluster,
             _folder: folder,
         }
     }
+}
 
-    /// Settles debts: partition, first offset, end.
-    fn settle(&self, include: &str, debts: &[(i32, u64, u64)]) {
-        let make_pipe = || {
-            let (catalog, format) = (self.engine.catalog().clone(), Format::Json);
-            let include = Include::parse(include).unwrap();
-            let intake = Intake::new(catalog, self.stream.clone(), format, include, "kafka");
-            Ok(Pipe::new(
-                self.engine.clone(),
-                self.stream.clone(),
-                intake,
-                self.status.clone(),
-            ))
-        };
-        let spec = KafkaSpec {
+impl Reads {
+    fn pipe(&self, include: &str) -> Pipe {
+        let (catalog, format) = (self.engine.catalog().clone(), Format::Json);
+        let include = Include::parse(include).unwrap();
+        let intake = Intake::new(catalog, self.stream.clone(), format, include, "kafka");
+        Pipe::new(
+            self.engine.clone(),
+            self.stream.clone(),
+            intake,
+            self.status.clone(),
+        )
+    }
+
+    fn spec(&self) -> KafkaSpec {
+        KafkaSpec {
             brokers: self.brokers.clone(),
             topics: Topics::Named(vec!["t".into()]),
             group: Some("g".into()),
             start: Start::Earliest,
             settings: Vec::new(),
-        };
+        }
+    }
+
+    /// Settles debts: partition, first offset, end.
+    fn settle(&self, include: &str, debts: &[(i32, u64, u64)]) {
+        let make_pipe = || Ok(self.pipe(include));
         let debts = debts.iter().map(|(partition, from, to)| Debt {
             topic: "t".into(),
             partition: *partition,
             from: *from,
             to: *to,
         });
-        settle_debts(&spec, "m", &Control::default(), &make_pipe, debts.collect()).unwrap();
+        let control = Control::default();
+        settle_debts(&self.spec(), "m", &control, &make_pipe, debts.collect()).unwrap();
     }
 
     fn next(&self, partition: &str) -> Option<u64> {
@@ -126,6 +151,45 @@ fn a_debt_whose_records_are_gone_is_a_dead_letter() {
     bench.settle("", &[(0, 5, 50), (1, 0, 10)]);
     assert_eq!((bench.next("t/0"), bench.next("t/1")), (Some(50), Some(10)));
     assert_eq!((bench.rows("s"), bench.rows("dead_letters")), (10, 1));
+}
+
+/// A consumer that had been given partitions and could not learn where they begin once gave back what it had not taken on; its
+/// group waited for the answer, and the consumer for its group, for ever.
+#[test]
+fn partitions_whose_beginning_can_not_be_learnt_are_tried_again() {
+    let bench = Bench::new(2);
+    fill(&bench.brokers, 2, 50);
+    // The first question is for old debts, the second for where the partitions begin.
+    let errors = [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+    ];
+    bench
+        .cluster
+        .request_errors(RDKafkaApiKey::OffsetFetch, &errors);
+    let control = Arc::new(Control::default());
+    let (told, ends) = std::sync::mpsc::channel();
+    let reader = {
+        let (reads, control) = (bench.reads.clone(), control.clone());
+        std::thread::spawn(move || {
+            let make_pipe = || Ok(reads.pipe(""));
+            for _ in 0..2 {
+                let ended = super::reader::run(&reads.spec(), "m", &control, &make_pipe);
+                told.send(ended.err().map(|e| format!("{e:?}"))).unwrap();
+            }
+        })
+    };
+    let first = ends.recv_timeout(Duration::from_secs(60)).unwrap().unwrap();
+    assert!(first.contains("can't be learnt"), "{first}");
+    let limit = Instant::now() + Duration::from_secs(60);
+    while bench.rows("s") < 100 && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(bench.rows("s"), 100);
+    control.set(Wish::End);
+    let last = ends.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!(last, None);
+    reader.join().unwrap();
 }
 
 /// Sends a record with a header whose name is any bytes, which no client's interface lets one do.
