@@ -51,6 +51,8 @@ impl QueryEngine {
             let stream = catalog
                 .create_stream(&db, &name, &new.def)
                 .map_err(engine_error)?;
+            // Ahead of the table, which has the columns that there are.
+            self.declare_source(&db, &name);
             let table = match Table::new(Arc::clone(&stream)) {
                 Ok(table) => Arc::new(table),
                 Err(e) => {
@@ -63,7 +65,6 @@ impl QueryEngine {
             registry.plan(&stream).table = Some(table);
             Ok(())
         })?;
-        self.declare_source(&db, &name);
         self.logged(session, format!("table {name} created"), new.notices)
             .await
     }

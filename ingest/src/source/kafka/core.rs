@@ -333,6 +333,11 @@ impl Core {
 
     /// The group has given us partitions.
     pub(super) fn assigned(&mut self, consumer: &Consumer, partitions: &TopicPartitionList) {
+        tracing::debug!(
+            group = self.spec.group,
+            partitions = partitions.count(),
+            "assigned"
+        );
         let list = match self.begin(consumer, partitions) {
             Ok(list) => list,
             Err(error) => {
@@ -367,7 +372,14 @@ impl Core {
 
     /// The group takes partitions away. What was read of them and can be claimed still is ours; the rest is another's.
     pub(super) fn revoked(&mut self, consumer: &Consumer, partitions: &TopicPartitionList) {
-        if consumer.assignment_lost() || self.claim(consumer).is_err() {
+        let lost = consumer.assignment_lost();
+        tracing::debug!(
+            group = self.spec.group,
+            partitions = partitions.count(),
+            lost,
+            "revoked"
+        );
+        if lost || self.claim(consumer).is_err() {
             self.pipe.clear();
             self.rewind = true;
         } else {
