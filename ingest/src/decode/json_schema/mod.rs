@@ -153,7 +153,7 @@ impl JsonSchemaDecoder {
             Some(false) => {}
             None => {
                 return Err(bad(format!(
-                    "its schema refers to itself so often that checking it takes more than {most} steps"
+                    "so many parts of its schema apply to it that checking it takes more than {most} steps"
                 )));
             }
         }

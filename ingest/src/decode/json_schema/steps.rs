@@ -102,7 +102,7 @@ fn references(value: &Value, own: &str, into: &mut Vec<(String, String)>) {
 }
 
 /// Keywords whose value is a schema or a list of schemas.
-const SCHEMAS: [&str; 17] = [
+const SCHEMAS: [&str; 16] = [
     "additionalItems",
     "additionalProperties",
     "allOf",
@@ -119,7 +119,6 @@ const SCHEMAS: [&str; 17] = [
     "then",
     "unevaluatedItems",
     "unevaluatedProperties",
-    "extends",
 ];
 /// Keywords whose value is an object of schemas, or of lists of names.
 const NAMED: [&str; 6] = [

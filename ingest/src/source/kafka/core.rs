@@ -345,22 +345,13 @@ impl Core {
                 TopicPartitionList::new()
             }
         };
-        let outcome = match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative if list.count() > 0 => {
-                consumer.incremental_assign(&list)
-            }
-            RebalanceProtocol::Cooperative => {
-                // The group waits for an answer, also where no partition of it can be read.
-                consumer.incremental_assign(&TopicPartitionList::new())
-            }
-            _ => consumer.assign(&list),
+        let answer = |list: &TopicPartitionList| match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
+            _ => consumer.assign(list),
         };
-        let outcome = match outcome {
-            Err(error) => {
-                // A group that gets no answer waits for one, also when the consumer is to be closed.
-                let _ = consumer.incremental_assign(&TopicPartitionList::new());
-                Err(error)
-            }
+        // A group that gets no answer waits for one, also when the consumer is to be closed; none of them is an answer, too.
+        let outcome = match answer(&list) {
+            Err(error) => answer(&TopicPartitionList::new()).and(Err(error)),
             Ok(()) if self.fatal.is_some() => Ok(()),
             Ok(()) => self.own(consumer, partitions, &list),
         };
@@ -519,8 +510,8 @@ fn give_back(consumer: &Consumer, partitions: &TopicPartitionList) -> KafkaResul
     ) {
         return consumer.unassign();
     }
-    let mut held = TopicPartitionList::new();
-    if let Ok(all) = consumer.assignment() {
+    let (mut held, all) = (TopicPartitionList::new(), consumer.assignment());
+    if let Ok(all) = &all {
         for element in partitions.elements() {
             let (topic, partition) = (element.topic(), element.partition());
             if all.find_partition(topic, partition).is_some() {
@@ -528,5 +519,5 @@ fn give_back(consumer: &Consumer, partitions: &TopicPartitionList) -> KafkaResul
             }
         }
     }
-    consumer.incremental_unassign(&held)
+    consumer.incremental_unassign(&held).and(all.map(|_| ()))
 }
