@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// How long one answer of the brokers is waited for, at most.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is asked what became of records.
+const GRAIN: Duration = Duration::from_millis(1);
 /// How long records on their way may take. Nothing is lost when they take longer: they are sent anew.
 const DELIVERY: Duration = Duration::from_secs(45);
 
@@ -158,7 +160,7 @@ impl KafkaLink {
                 _ => return Err(self.trouble(&error)),
             }
             record = unsent;
-            self.producer.poll(Duration::from_millis(1));
+            self.hear();
             self.check(begun)?;
         }
     }
@@ -172,8 +174,7 @@ impl KafkaLink {
         let begun = Instant::now();
         self.producer.poll(Duration::ZERO);
         while self.producer.in_flight_count() > 0 {
-            // The client's own way of waiting has a grain of 100 ms.
-            self.producer.poll(Duration::from_millis(1));
+            self.hear();
             self.check(begun)?;
         }
         self.check(begun)?;
@@ -191,6 +192,13 @@ impl KafkaLink {
         }
         self.open = false;
         Ok(())
+    }
+
+    /// Waits a moment, and hears what became of records. The client waits in grains of 100 ms, and when it is told to poll for less
+    /// than 2 ms it keeps a processor busy for as long.
+    fn hear(&self) {
+        std::thread::sleep(GRAIN);
+        self.producer.poll(Duration::ZERO);
     }
 
     /// Whether a record is lost or all takes too long.

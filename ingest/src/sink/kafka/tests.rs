@@ -107,7 +107,8 @@ fn records_go_out_with_the_progress_from_which_the_next_link_goes_on() {
 #[test]
 fn brokers_that_are_not_there_are_a_trouble_with_a_reason() {
     let cluster = cluster(1);
-    let spec = spec(&cluster.bootstrap_servers(), &[]).unwrap();
+    let patience = [("kafka.message.timeout.ms", "2000")];
+    let spec = spec(&cluster.bootstrap_servers(), &patience).unwrap();
     let (mut link, _) = connect(&spec);
     cluster.broker_down(1).unwrap();
     link.begin().unwrap();

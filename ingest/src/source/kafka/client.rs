@@ -41,11 +41,8 @@ impl ConsumerContext for Context {
         error: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
-        let mut core = self.core.lock();
-        match error {
-            RespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => core.assigned(consumer, partitions),
-            _ => core.revoked(consumer, partitions),
-        }
+        let given = error == RespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        self.core.lock().rebalance(consumer, given, partitions);
     }
 }
 

@@ -4,6 +4,7 @@ use super::audit::RECREATED;
 use super::claims::Claims;
 use super::client::Consumer;
 use super::debts::Debt;
+use super::group::Membership;
 use super::headers::headers;
 use super::spec::KafkaSpec;
 use super::topic_id::Question;
@@ -12,7 +13,7 @@ use crate::source::pipe::Pipe;
 use crate::source::status::SourceState;
 use crate::source::{Header, Record, Start};
 use hashbrown::HashMap;
-use rdkafka::consumer::{CommitMode, Consumer as _, RebalanceProtocol};
+use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
@@ -60,6 +61,7 @@ pub(super) struct Core {
     pub(super) trouble: Option<String>,
     /// The consumer is of no more use.
     pub(super) fatal: Option<String>,
+    pub(super) membership: Membership,
     /// Ranges of partitions that are others' by now.
     pub(super) debts: Vec<Debt>,
 }
@@ -79,6 +81,7 @@ impl Core {
             resting: false,
             trouble: None,
             fatal: None,
+            membership: Membership::default(),
             debts: Vec::new(),
         }
     }
@@ -166,7 +169,7 @@ impl Core {
     }
 
     /// Begins to read partitions that are ours from now on, and gives those that can be, with their offsets.
-    fn begin(
+    pub(super) fn begin(
         &mut self,
         consumer: &Consumer,
         partitions: &TopicPartitionList,
@@ -314,7 +317,7 @@ impl Core {
     }
 
     /// Partitions are ours, and those of `list` were assigned.
-    fn own(
+    pub(super) fn own(
         &mut self,
         consumer: &Consumer,
         partitions: &TopicPartitionList,
@@ -328,70 +331,6 @@ impl Core {
         match self.resting && list.count() > 0 {
             true => consumer.pause(list),
             false => Ok(()),
-        }
-    }
-
-    /// The group has given us partitions.
-    pub(super) fn assigned(&mut self, consumer: &Consumer, partitions: &TopicPartitionList) {
-        tracing::debug!(
-            group = self.spec.group,
-            partitions = partitions.count(),
-            "assigned"
-        );
-        let list = match self.begin(consumer, partitions) {
-            Ok(list) => list,
-            Err(error) => {
-                self.fatal = Some(format!("where partitions begin can't be learnt: {error}"));
-                TopicPartitionList::new()
-            }
-        };
-        let answer = |list: &TopicPartitionList| match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
-            _ => consumer.assign(list),
-        };
-        // A group that gets no answer waits for one, also when the consumer is to be closed; none of them is an answer, too.
-        let outcome = match answer(&list) {
-            Err(error) => answer(&TopicPartitionList::new()).and(Err(error)),
-            Ok(()) if self.fatal.is_some() => Ok(()),
-            Ok(()) => self.own(consumer, partitions, &list),
-        };
-        if let Err(error) = outcome {
-            self.fatal
-                .get_or_insert(format!("partitions can't be taken on: {error}"));
-        }
-    }
-
-    /// The group takes partitions away. What was read of them and can be claimed still is ours; the rest is another's.
-    pub(super) fn revoked(&mut self, consumer: &Consumer, partitions: &TopicPartitionList) {
-        let lost = consumer.assignment_lost();
-        tracing::debug!(
-            group = self.spec.group,
-            partitions = partitions.count(),
-            lost,
-            "revoked"
-        );
-        if lost || self.claim(consumer).is_err() {
-            self.pipe.clear();
-            self.rewind = true;
-        } else {
-            self.pipe.send();
-        }
-        for element in partitions.elements() {
-            if let Some(slot) = self.find(element.topic(), element.partition()) {
-                self.parts[slot].owned = false;
-                if self.parts[slot].doubt {
-                    // What we have claimed of it the broker alone knows by now: a new consumer asks before it joins.
-                    self.fatal
-                        .get_or_insert("whether a claim was taken is not known".into());
-                }
-                self.pipe
-                    .status()
-                    .forget(&format!("{}/{}", element.topic(), element.partition()));
-            }
-        }
-        if let Err(error) = give_back(consumer, partitions) {
-            self.fatal
-                .get_or_insert(format!("partitions can't be given back: {error}"));
         }
     }
 
@@ -499,25 +438,4 @@ impl Core {
             _ => tracing::debug!(%error, reason, "kafka"),
         }
     }
-}
-
-/// Gives back those of the partitions that were taken on: where some can't be read, not all of them were. To name one that
-/// was not is an error, and a group that gets no answer waits for one, also when the consumer is to be closed.
-fn give_back(consumer: &Consumer, partitions: &TopicPartitionList) -> KafkaResult<()> {
-    if !matches!(
-        consumer.rebalance_protocol(),
-        RebalanceProtocol::Cooperative
-    ) {
-        return consumer.unassign();
-    }
-    let (mut held, all) = (TopicPartitionList::new(), consumer.assignment());
-    if let Ok(all) = &all {
-        for element in partitions.elements() {
-            let (topic, partition) = (element.topic(), element.partition());
-            if all.find_partition(topic, partition).is_some() {
-                held.add_partition(topic, partition);
-            }
-        }
-    }
-    consumer.incremental_unassign(&held).and(all.map(|_| ()))
 }

@@ -9,6 +9,9 @@ mod claims;
 mod client;
 mod core;
 mod debts;
+mod group;
+#[cfg(test)]
+mod group_tests;
 mod headers;
 mod reader;
 mod spec;

@@ -4,6 +4,7 @@ use super::audit::is_unknown;
 use super::client::{Consumer, Context};
 use super::core::{Core, PATIENCE};
 use super::debts::{settle_debts, settle_old_debts};
+use super::group::leave;
 use super::spec::{KafkaSpec, Matcher, Topics};
 use super::topic_id::Question;
 use crate::source::control::{Control, Ended, Wish};
@@ -64,7 +65,9 @@ pub(super) fn run(
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&names)?;
     }
-    reader.read()
+    let ended = reader.read();
+    leave(&consumer);
+    ended
 }
 
 pub(super) fn consumer(spec: &KafkaSpec, member: &str, pipe: Pipe) -> Result<Consumer, Ended> {
@@ -400,22 +403,13 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Takes what is at hand, and leaves.
+    /// Takes what is at hand.
     fn end(&mut self) -> Result<(), Ended> {
         let mut core = self.core();
         if !core.rewind && core.claim(self.consumer).is_ok() {
             core.pipe.finish()?;
         } else {
             core.pipe.clear();
-        }
-        drop(core);
-        if self.spec.group.is_some() {
-            self.consumer.unsubscribe();
-            // Gives the partitions back now, rather than letting the others wait for us.
-            let until = Instant::now() + Duration::from_secs(2);
-            while self.core().owns_any() && Instant::now() < until {
-                drop(self.consumer.poll(IDLE));
-            }
         }
         Ok(())
     }

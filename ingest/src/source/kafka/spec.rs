@@ -43,6 +43,14 @@ const FIXED: &[(&str, &str)] = &[
         "auto.offset.reset",
         "use kafka_start; a position is never reset by itself",
     ),
+    (
+        "partition.assignment.strategy",
+        "members hand partitions over one by one, cooperative-sticky",
+    ),
+    (
+        "group.protocol",
+        "members claim what they read by the classic protocol",
+    ),
 ];
 
 impl KafkaSpec {

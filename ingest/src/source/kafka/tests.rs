@@ -17,14 +17,19 @@ use tempfile::TempDir;
 use tsdb::types::{DataType, Role};
 use tsdb::{Engine, EngineConfig, Stream};
 
-/// Records `0..n` of each partition of the topic `t`.
+/// Sends records `0..n` to each partition of the topic `t`.
 fn fill(brokers: &str, partitions: i32, n: i64) {
+    send(brokers, partitions, 0..n);
+}
+
+/// Sends records of these numbers to each partition of the topic `t`.
+pub(super) fn send(brokers: &str, partitions: i32, numbers: std::ops::Range<i64>) {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .create()
         .unwrap();
     for partition in 0..partitions {
-        for v in 0..n {
+        for v in numbers.clone() {
             let value = format!("{{\"v\":{v}}}");
             let record = BaseRecord::<(), String>::to("t")
                 .partition(partition)
@@ -35,21 +40,30 @@ fn fill(brokers: &str, partitions: i32, n: i64) {
     producer.flush(Duration::from_secs(30)).unwrap();
 }
 
+/// Returns when it is so.
+pub(super) fn until(what: &str, is_so: &mut dyn FnMut() -> bool) {
+    let limit = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < limit, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A cluster with the topic `t`, and a database that reads it.
-struct Bench {
+pub(super) struct Bench {
     // Whatever is there reads from it until the end.
-    cluster: MockCluster<'static, DefaultProducerContext>,
-    reads: Reads,
-    _folder: TempDir,
+    pub(super) cluster: MockCluster<'static, DefaultProducerContext>,
+    pub(super) reads: Reads,
 }
 
 /// What reads.
 #[derive(Clone)]
-struct Reads {
-    brokers: String,
-    engine: Engine,
-    stream: Arc<Stream>,
-    status: Arc<SourceStatus>,
+pub(super) struct Reads {
+    pub(super) brokers: String,
+    pub(super) engine: Engine,
+    pub(super) stream: Arc<Stream>,
+    pub(super) status: Arc<SourceStatus>,
+    _folder: Arc<TempDir>,
 }
 
 impl std::ops::Deref for Bench {
@@ -61,30 +75,33 @@ impl std::ops::Deref for Bench {
 }
 
 impl Bench {
-    fn new(partitions: i32) -> Bench {
+    pub(super) fn new(partitions: i32) -> Bench {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("t", partitions, 1).unwrap();
+        let reads = Reads::new(cluster.bootstrap_servers());
+        Bench { cluster, reads }
+    }
+}
+
+impl Reads {
+    /// A database of its own.
+    pub(super) fn new(brokers: String) -> Reads {
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::open(&EngineConfig::new(folder.path())).unwrap();
         let columns = [
             ("time", DataType::Timestamp, Role::Time),
             ("v", DataType::Int64, Role::Field),
         ];
-        Bench {
-            reads: Reads {
-                brokers: cluster.bootstrap_servers(),
-                stream: make(engine.catalog(), &columns),
-                engine,
-                status: Arc::new(SourceStatus::new("default", "s", "kafka", String::new())),
-            },
-            cluster,
-            _folder: folder,
+        Reads {
+            brokers,
+            stream: make(engine.catalog(), &columns),
+            engine,
+            status: Arc::new(SourceStatus::new("default", "s", "kafka", String::new())),
+            _folder: Arc::new(folder),
         }
     }
-}
 
-impl Reads {
-    fn pipe(&self, include: &str) -> Pipe {
+    pub(super) fn pipe(&self, include: &str) -> Pipe {
         let (catalog, format) = (self.engine.catalog().clone(), Format::Json);
         let include = Include::parse(include).unwrap();
         let intake = Intake::new(catalog, self.stream.clone(), format, include, "kafka");
@@ -96,13 +113,17 @@ impl Reads {
         )
     }
 
-    fn spec(&self) -> KafkaSpec {
+    pub(super) fn spec(&self) -> KafkaSpec {
         KafkaSpec {
             brokers: self.brokers.clone(),
             topics: Topics::Named(vec!["t".into()]),
             group: Some("g".into()),
             start: Start::Earliest,
-            settings: Vec::new(),
+            // The broker within waits for a session's time until a group's members are there again.
+            settings: vec![
+                ("session.timeout.ms".into(), "4000".into()),
+                ("heartbeat.interval.ms".into(), "200".into()),
+            ],
         }
     }
 
@@ -124,7 +145,7 @@ impl Reads {
         position.map(|p| p.next)
     }
 
-    fn rows(&self, stream: &str) -> u64 {
+    pub(super) fn rows(&self, stream: &str) -> u64 {
         let stream = self.engine.catalog().stream("default", stream);
         stream.map_or(0, |s| self.engine.snapshot().row_count(s.id))
     }
@@ -181,11 +202,7 @@ fn partitions_whose_beginning_can_not_be_learnt_are_tried_again() {
     };
     let first = ends.recv_timeout(Duration::from_secs(60)).unwrap().unwrap();
     assert!(first.contains("can't be learnt"), "{first}");
-    let limit = Instant::now() + Duration::from_secs(60);
-    while bench.rows("s") < 100 && Instant::now() < limit {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert_eq!(bench.rows("s"), 100);
+    until("all rows come", &mut || bench.rows("s") == 100);
     control.set(Wish::End);
     let last = ends.recv_timeout(Duration::from_secs(60)).unwrap();
     assert_eq!(last, None);
