@@ -2,8 +2,8 @@
 //! schema.
 #![no_main]
 
-use ingest::decode::avro::AvroDecoder;
-use ingest::schema_registry::{SchemaKind, SchemaSource};
+use ingest::schemas::avro::AvroDecoder;
+use ingest::schemas::{SchemaKind, SchemaSource};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 

@@ -1,8 +1,8 @@
 //! Any bytes as a Protobuf message with every type: decoded or refused, and again the same way. Any text as a schema.
 #![no_main]
 
-use ingest::decode::protobuf::{ProtobufDecoder, ProtobufSchema};
-use ingest::schema_registry::{SchemaKind, SchemaSource};
+use ingest::schemas::protobuf::{ProtobufDecoder, ProtobufSchema};
+use ingest::schemas::{SchemaKind, SchemaSource};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 

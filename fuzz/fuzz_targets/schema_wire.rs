@@ -1,7 +1,7 @@
 //! Any bytes as a message that names its schema: what is split off can be put together again.
 #![no_main]
 
-use ingest::schema_registry::wire::{join, join_indexes, split, split_indexes};
+use ingest::schemas::wire::{join, join_indexes, split, split_indexes};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|message: &[u8]| {

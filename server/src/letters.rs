@@ -1,9 +1,9 @@
 //! Dead letters decoded anew, as the sources that refused them would.
 
 use ingest::decode::json::JsonFormat;
-use ingest::decode::line_protocol::{LineContext, LineDecoder};
+use ingest::decode::line_protocol::{LINE_AT, LineContext, LineDecoder};
 use ingest::decode::{Precision, RefusedRow, RowContext, csv, json};
-use ingest::source::{Intake, Record, Sources};
+use ingest::source::{CSV_COLUMNS_HEADER, Intake, Record, Sources};
 use query::{Letter, LetterDecoder};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,6 +39,11 @@ impl Letters {
         letter: &Letter,
         intakes: &mut Intakes,
     ) -> Result<Vec<Rows>, String> {
+        let is_line = letter.source == "http" && letter.position.starts_with(LINE_AT);
+        if is_line && letter.stream.is_empty() {
+            // Its measurement was no stream then.
+            return self.line(db, kept(letter)?);
+        }
         let catalog = self.engine.catalog();
         let stream = catalog.stream(db, &letter.stream);
         let stream = stream.ok_or_else(|| format!("there is no stream \"{}\"", letter.stream))?;
@@ -46,14 +51,12 @@ impl Letters {
             let intake = intakes
                 .entry(stream.id)
                 .or_insert_with(|| self.sources.intake(&stream));
-            return self.message(letter, intake.as_mut().map_err(|e| e.clone())?);
+            let has_header = stream.options.kept("csv_header") == Some("true");
+            return self.message(letter, intake.as_mut().map_err(|e| e.clone())?, has_header);
         }
-        let payload = letter.payload.trim();
-        if payload.is_empty() {
-            return Err("nothing of it was kept".to_owned());
-        }
-        if payload.contains(char::REPLACEMENT_CHARACTER) {
-            return Err("it was no UTF-8, and its bytes were not kept".to_owned());
+        let payload = kept(letter)?;
+        if is_line {
+            return self.line(db, payload);
         }
         if payload.starts_with(['{', '[']) {
             let decode = |ctx: &RowContext, refused: &mut dyn FnMut(RefusedRow<'_>)| {
@@ -86,17 +89,36 @@ impl Letters {
         }
     }
 
-    /// The rows of a message, as the source takes it. What came with it comes again; its place is the one that it had.
-    fn message(&self, letter: &Letter, intake: &mut Intake) -> Result<Vec<Rows>, String> {
+    /// The rows of a message, as the source takes it. What came with it comes again; its place is the one that it had. Where files
+    /// name their columns, the letter does.
+    fn message(
+        &self,
+        letter: &Letter,
+        intake: &mut Intake,
+        has_header: bool,
+    ) -> Result<Vec<Rows>, String> {
         let part = &letter.message;
         let value = match &part.value_hex {
             Some(hex) => bytes(hex).ok_or("its bytes were not kept")?,
             None => letter.payload.clone().into_bytes(),
         };
-        let headers: serde_json::Map<String, serde_json::Value> = match &part.headers {
+        let mut headers: serde_json::Map<String, serde_json::Value> = match &part.headers {
             Some(text) => serde_json::from_str(text).map_err(|e| format!("its headers: {e}"))?,
             None => serde_json::Map::new(),
         };
+        if has_header {
+            let columns = headers.remove(CSV_COLUMNS_HEADER);
+            let columns = columns.ok_or("the line that names its columns was not kept")?;
+            let names: Vec<String> = match columns {
+                serde_json::Value::Array(all) => all
+                    .iter()
+                    .filter_map(|n| n.as_str())
+                    .map(str::to_owned)
+                    .collect(),
+                one => one.as_str().map(str::to_owned).into_iter().collect(),
+            };
+            intake.set_csv_columns(&names);
+        }
         let mut named = Vec::new();
         for (name, value) in &headers {
             let all = match value {
@@ -166,14 +188,23 @@ impl Letters {
         if let Some(error) = decoded.errors.first() {
             return Err(error.reason.to_string());
         }
-        if let Some((_, why)) = decoded.too_old.first() {
-            return Err(why.to_string());
-        }
         if decoded.rows.is_empty() {
             return Err("it holds no row".to_owned());
         }
         Ok(decoded.rows)
     }
+}
+
+/// The text that is kept of a row that came by HTTP.
+fn kept(letter: &Letter) -> Result<&str, String> {
+    let payload = letter.payload.trim();
+    if payload.is_empty() {
+        return Err("nothing of it was kept".to_owned());
+    }
+    if payload.contains(char::REPLACEMENT_CHARACTER) {
+        return Err("it was no UTF-8, and its bytes were not kept".to_owned());
+    }
+    Ok(payload)
 }
 
 /// The unit of a line's time by its size.
@@ -308,6 +339,87 @@ mod tests {
         .unwrap();
         let wanted = ["{x", "key", "y"].map(str::to_owned);
         assert_eq!(seen, [(1, wanted, 99)]);
+    }
+
+    /// The lines of a file are read by the names above them, whatever the stream's own order.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_line_of_a_file_is_read_by_the_names_that_stood_above_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(&tsdb::EngineConfig::new(dir.path())).unwrap();
+        let extra = [
+            ("file_path", "/nowhere/a.csv"),
+            ("file_format", "csv"),
+            ("csv_header", "true"),
+        ];
+        let def = tsdb::StreamDef {
+            columns: vec![
+                ("time".to_owned(), DataType::Timestamp, Role::Time),
+                ("a".to_owned(), DataType::Utf8, Role::Field),
+                ("b".to_owned(), DataType::Int64, Role::Field),
+            ],
+            options: tsdb::StreamOptions {
+                extra: extra.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec(),
+                ..tsdb::StreamOptions::default()
+            },
+        };
+        let catalog = engine.catalog();
+        let stream = catalog.create_stream("default", "s", &def).unwrap();
+        let sources = Sources::new(engine.clone(), SourcesConfig::default()).unwrap();
+        let sources = Arc::new(sources);
+        // As the source of the file refuses it.
+        let mut intake = sources.intake(&stream).unwrap();
+        let names = intake.csv_header(b"b,a").unwrap();
+        intake.set_csv_columns(&names);
+        let record = Record {
+            value: Some(b"seven,x"),
+            topic: "a.csv",
+            offset: 4,
+            ..Record::default()
+        };
+        intake.push(&record, 1).unwrap();
+        let refused = tsdb::Request::of(intake.take().rows);
+        engine.commit(refused).unwrap();
+        let kept = catalog.stream("default", "dead_letters").unwrap();
+        let column = kept.schema().column("headers").unwrap().id;
+        let texts = |stream: &tsdb::Stream, column| {
+            let spec = tsdb::ScanSpec {
+                columns: vec![column],
+                ..tsdb::ScanSpec::default()
+            };
+            let (snapshot, mut texts) = (engine.snapshot(), Vec::new());
+            let scan = snapshot.scan(stream, spec).unwrap();
+            scan.read_all(&mut |batch| {
+                let column = batch.columns[0].as_ref().unwrap();
+                let text = |i| String::from_utf8(column.str_at(i).to_vec()).unwrap();
+                texts.extend((0..batch.rows).map(text));
+                std::ops::ControlFlow::Continue(())
+            })
+            .unwrap();
+            texts
+        };
+        let headers = texts(&kept, column);
+        let letters = Letters::new(engine.clone(), sources);
+        let letter = |payload: &str, headers: Option<String>| Letter {
+            stream: "s".into(),
+            source: "file".into(),
+            position: "a.csv/0@4".into(),
+            reason: "b is no number".into(),
+            payload: payload.into(),
+            message: query::Message {
+                headers,
+                ..query::Message::default()
+            },
+        };
+        let tried = letters.decode(
+            "default",
+            &[letter("7,x", Some(headers[0].clone())), letter("8,y", None)],
+        );
+        let why = tried[1].as_ref().unwrap_err();
+        assert!(why.contains("names its columns"), "{why}");
+        let rows = tried.into_iter().next().unwrap().unwrap();
+        engine.commit(tsdb::Request::of(rows)).unwrap();
+        let a = stream.schema().column("a").unwrap().id;
+        assert_eq!(texts(&stream, a), ["x"]);
     }
 
     #[test]

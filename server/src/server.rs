@@ -9,7 +9,7 @@ use crate::shedding;
 use crate::sink::{Sinks, SinksConfig};
 use crate::sources::{self, Board};
 use crate::ws::dashboard;
-use ingest::schema_registry::builtin::Registry;
+use ingest::schemas::builtin::Registry;
 use query::view::ViewRuntime;
 use query::{QueryConfig, QueryEngine};
 use std::net::SocketAddr;

@@ -51,7 +51,7 @@ pub(crate) async fn follow(app: Arc<App>, mut stop: watch::Receiver<bool>) {
 /// # Errors
 /// 503, to be tried again.
 pub(crate) fn admit(app: &App, stream: &Stream) -> Result<(), Rejection> {
-    let own = Priority::of(stream);
+    let own = app.query.transforms().priority(stream);
     match floor(app.engine.pressure(), None) {
         Some(floor) if own < floor => Err(Rejection {
             status: 503,
@@ -74,7 +74,8 @@ pub(crate) fn shed(app: &App, rows: &mut Vec<Rows>) -> Result<usize, Rejection> 
     let Some(floor) = floor(app.engine.pressure(), None) else {
         return Ok(0);
     };
-    let shed = match below(app.engine.catalog(), floor, rows) {
+    let priority = |stream: &Stream| app.query.transforms().priority(stream);
+    let shed = match below(app.engine.catalog(), &priority, floor, rows) {
         Ok(shed) => shed,
         Err(stream) => return admit(app, &stream).map(|()| 0),
     };
@@ -87,6 +88,7 @@ pub(crate) fn shed(app: &App, rows: &mut Vec<Rows>) -> Result<usize, Rejection> 
 /// Takes rows out whose streams matter less than `floor`, if there are others besides letters; a stream of them otherwise.
 fn below(
     catalog: &Catalog,
+    priority: &dyn Fn(&Stream) -> Priority,
     floor: Priority,
     rows: &mut Vec<Rows>,
 ) -> Result<Vec<(Arc<Stream>, usize)>, Arc<Stream>> {
@@ -97,7 +99,7 @@ fn below(
         if let Some(stream) = catalog.stream_by_id(rows.stream())
             && !is_letter(&stream)
         {
-            match Priority::of(&stream) < floor {
+            match priority(&stream) < floor {
                 true => low.push((stream, rows.count())),
                 false => others = true,
             }
@@ -143,7 +145,7 @@ mod tests {
             rows(&low, 4),
         ];
         // How many rows of each were left out, or the stream that is to wait.
-        let take = |floor, rows: &mut Vec<Rows>| match below(&catalog, floor, rows) {
+        let take = |floor, rows: &mut Vec<Rows>| match below(&catalog, &Priority::of, floor, rows) {
             Ok(shed) => Ok(shed.iter().map(|s| s.1).collect::<Vec<_>>()),
             Err(stream) => Err(stream.id),
         };

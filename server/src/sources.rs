@@ -1,8 +1,8 @@
 //! Sources, wired to the catalog and to queries.
 
 use crate::config::Config;
-use ingest::schema_registry::builtin::Registry;
-use ingest::schema_registry::{Registries, kind_of, value_format};
+use ingest::schemas::builtin::Registry;
+use ingest::schemas::{Registries, kind_of, value_format};
 use ingest::source::{Format, SourceStatus, Sources, SourcesConfig};
 use query::{SourceBoard, SourceInfo, SourcePartition};
 use std::sync::Arc;
@@ -78,6 +78,10 @@ impl SourceBoard for Board {
 
     fn declare(&self, stream: &tsdb::Stream) {
         self.0.declare(stream);
+    }
+
+    fn obstacle(&self, stream: &tsdb::Stream) -> Option<String> {
+        self.0.obstacle(stream)
     }
 }
 

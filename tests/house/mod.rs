@@ -46,7 +46,9 @@ fn crates_import_only_what_the_design_allows() {
         ("tsdb", &["tsdb-types", "tsdb-codec"]),
         ("query-lang", &[]),
         ("query", &["query-lang", "tsdb"]),
-        ("ingest", &["tsdb"]),
+        ("ingest-decode", &["tsdb"]),
+        ("ingest-schemas", &["ingest-decode", "tsdb"]),
+        ("ingest", &["ingest-decode", "ingest-schemas", "tsdb"]),
         ("server", &["ingest", "query", "tsdb"]),
     ]);
     let members = members();
@@ -107,7 +109,15 @@ fn only_the_query_layer_and_above_reach_datafusion_and_nothing_reaches_sqlparser
         tree.stdout.is_empty() && said.contains("nothing to print"),
         "SQL is parsed by query-lang alone"
     );
-    for crate_name in ["tsdb-types", "tsdb-codec", "tsdb", "query-lang", "ingest"] {
+    for crate_name in [
+        "tsdb-types",
+        "tsdb-codec",
+        "tsdb",
+        "query-lang",
+        "ingest-decode",
+        "ingest-schemas",
+        "ingest",
+    ] {
         let (mut seen, mut next) = (BTreeSet::new(), vec![crate_name]);
         while let Some(name) = next.pop() {
             assert!(name != "datafusion", "{crate_name} reaches DataFusion");

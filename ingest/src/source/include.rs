@@ -1,6 +1,6 @@
 //! Parts of a message besides its value, as columns: the stream option `include`.
 
-use super::record::Record;
+use super::record::{Header, Record};
 use crate::dead_letter::push_hex;
 use crate::decode::{Cell, json};
 use std::borrow::Cow;
@@ -180,7 +180,7 @@ impl Include {
                     Some(t) => Cell::Time(t),
                     None => Cell::Null,
                 },
-                Part::Headers => match headers_json(record) {
+                Part::Headers => match headers_json(record.headers) {
                     Some(text) => Cell::Str(Cow::Owned(text)),
                     None => Cell::Null,
                 },
@@ -235,12 +235,12 @@ pub(super) fn shown(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 /// The headers as a JSON object, by name; the values of a name given twice are a list. `None` without headers.
-pub(super) fn headers_json(record: &Record<'_>) -> Option<String> {
-    if record.headers.is_empty() {
+pub(super) fn headers_json(headers: &[Header<'_>]) -> Option<String> {
+    if headers.is_empty() {
         return None;
     }
     let mut by_name: BTreeMap<&str, Vec<Option<Cow<'_, str>>>> = BTreeMap::new();
-    for (name, value) in record.headers {
+    for (name, value) in headers {
         by_name.entry(name).or_default().push(value.map(shown));
     }
     let member = |(name, mut values): (&str, Vec<Option<Cow<'_, str>>>)| {
@@ -309,9 +309,9 @@ mod tests {
             ..Record::default()
         };
         assert_eq!(
-            headers_json(&record).unwrap(),
+            headers_json(record.headers).unwrap(),
             r#"{"a":null,"b":["x\"y","ff01"]}"#
         );
-        assert_eq!(headers_json(&Record::default()), None);
+        assert_eq!(headers_json(&[]), None);
     }
 }

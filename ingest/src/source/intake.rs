@@ -208,6 +208,7 @@ impl Intake {
             && (columns.len() != 1 || columns[0] != names)
         {
             *columns = vec![names.to_vec()];
+            self.sink.letters.set_columns(names);
         }
     }
 

@@ -10,6 +10,9 @@ use tsdb::Rows;
 /// [`MAX_PAYLOAD`].
 const MAX_WHOLE: usize = 16 << 20;
 
+/// The header by which a letter of CSV tells the columns that its file's first line had named: once for each, in their order.
+pub const CSV_COLUMNS_HEADER: &str = "csv_columns";
+
 /// Where a message lies: `topic/partition@offset`.
 struct Position<'r, 'a>(&'r Record<'a>);
 
@@ -28,9 +31,16 @@ pub(super) struct SourceLetters {
     done_bytes: usize,
     /// The first refusal of the stream of letters itself.
     lost: Option<String>,
+    /// The columns of values, where a line above them has named them.
+    columns: Vec<String>,
 }
 
 impl SourceLetters {
+    /// Sets the columns that letters tell from now on.
+    pub fn set_columns(&mut self, names: &[String]) {
+        self.columns = names.to_vec();
+    }
+
     pub fn add(
         &mut self,
         origin: &Origin<'_>,
@@ -46,7 +56,10 @@ impl SourceLetters {
             self.seal(origin);
         }
         let key = record.key.map(shown);
-        let headers = headers_json(record);
+        let columns = self.columns.iter();
+        let mut named = record.headers.to_vec();
+        named.extend(columns.map(|name| (CSV_COLUMNS_HEADER, Some(name.as_bytes()))));
+        let headers = headers_json(&named);
         let letter = Letter {
             position: &Position(record),
             reason,

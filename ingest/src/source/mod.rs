@@ -29,6 +29,7 @@ mod table_key;
 pub use format::Format;
 pub use include::{Include, IncludeError};
 pub use intake::{Intake, MAX_MESSAGE_BYTES, Taken};
+pub use letters::CSV_COLUMNS_HEADER;
 pub use record::{Header, Record};
 pub use runtime::{FormatMaker, Sources, SourcesConfig, member};
 pub use start::Start;

@@ -158,3 +158,40 @@ proptest! {
         prop_assert_eq!(letters, expected(true));
     }
 }
+
+/// A partition that went to another and came back is told of again, with what comes of it from then on.
+#[test]
+fn a_partition_that_was_forgotten_is_known_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(&EngineConfig::new(folder.path())).unwrap();
+    let stream = make(
+        engine.catalog(),
+        &[
+            ("time", DataType::Timestamp, Role::Time),
+            ("value", DataType::Utf8, Role::Field),
+        ],
+    );
+    let status = Arc::new(SourceStatus::new("default", "s", "kafka", String::new()));
+    let format = Format::parse("text").unwrap();
+    let catalog = engine.catalog().clone();
+    let intake = Intake::new(catalog, stream.clone(), format, Include::default(), "kafka");
+    let mut pipe = Pipe::new(engine.clone(), stream, intake, status.clone());
+    let slot = pipe.slot("a", "");
+    pipe.restart(slot, 0);
+    status.forget("a");
+    assert!(status.partitions().is_empty());
+    assert_eq!(pipe.slot("a", ""), slot);
+    pipe.partition(slot).set_end(5);
+    assert_eq!(status.lag(), Some(5));
+    for offset in 0..2 {
+        let record = Record {
+            value: Some(b"x"),
+            topic: "a",
+            offset,
+            ..Record::default()
+        };
+        pipe.push(slot, &record).unwrap();
+    }
+    pipe.finish().unwrap();
+    assert_eq!(status.lag(), Some(3));
+}

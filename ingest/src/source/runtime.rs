@@ -171,6 +171,17 @@ impl Sources {
         }
     }
 
+    /// Why the source that a stream declares can't be read with this configuration; `None` when it can, or there is none.
+    #[must_use]
+    pub fn obstacle(&self, stream: &Stream) -> Option<String> {
+        let kind = spec::kind(stream)?;
+        match Spec::of(stream, &self.config) {
+            Ok(Some(_)) => None,
+            Ok(None) => Some(format!("no server is known: {}", spec::server_of(kind))),
+            Err(why) => Some(why),
+        }
+    }
+
     /// What is known of each source.
     #[must_use]
     pub fn statuses(&self) -> Vec<Arc<SourceStatus>> {

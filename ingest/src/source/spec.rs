@@ -33,6 +33,16 @@ pub(super) fn kind(stream: &Stream) -> Option<&'static str> {
     KINDS.iter().find(|(name, _)| has(name)).map(|(_, k)| *k)
 }
 
+/// Where the server of a kind of source is told.
+pub(super) fn server_of(kind: &str) -> String {
+    let option = match kind {
+        "kafka" => "kafka_brokers",
+        "nats" => "nats_url",
+        _ => "mqtt_url",
+    };
+    format!("set {option} in the statement, or in the configuration")
+}
+
 impl Spec {
     /// What the stream's options declare; `None` when that is no source, or one whose server is not known.
     ///

@@ -57,16 +57,19 @@ pub trait SourceBoard: Send + Sync {
 
     /// Adds the columns that the source of a new stream brings; a commit makes them durable. The next statement may name them.
     fn declare(&self, stream: &tsdb::Stream);
+
+    /// Why the source that a stream declares can't be read as things are; `None` when it can, or there is none.
+    fn obstacle(&self, stream: &tsdb::Stream) -> Option<String>;
 }
 
 impl QueryEngine {
-    /// Tells of a stream that has just been made.
-    pub(super) fn declare_source(&self, db: &str, name: &str) {
-        if let Some(board) = self.board()
-            && let Some(stream) = self.engine().catalog().stream(db, name)
-        {
-            board.declare(&stream);
-        }
+    /// Tells of a stream that has just been made. Gives what its maker should know of its source.
+    pub(super) fn declare_source(&self, db: &str, name: &str) -> Option<String> {
+        let board = self.board()?;
+        let stream = self.engine().catalog().stream(db, name)?;
+        board.declare(&stream);
+        let why = board.obstacle(&stream)?;
+        Some(format!("its source can't be read: {why}"))
     }
 
     /// `SHOW SOURCES`: a row for each partition, one for a source that has none.
@@ -94,6 +97,7 @@ impl QueryEngine {
                     kind: kind.into(),
                     endpoint: from.into(),
                     state: "not running".into(),
+                    error: self.board().and_then(|b| b.obstacle(&stream)),
                     ..SourceInfo::default()
                 });
             }

@@ -122,9 +122,9 @@ impl QueryEngine {
             return Err(QueryError::Conflict(format!("\"{name}\" is a view")));
         }
         let incoming = self.incoming(session, sql, create)?;
-        let notices = incoming.new.notices.clone();
+        let mut notices = incoming.new.notices.clone();
         self.make_stream(create, (&db, &name), session, incoming)?;
-        self.declare_source(&db, &name);
+        notices.extend(self.declare_source(&db, &name));
         self.logged(session, format!("stream {name} created"), notices)
             .await
     }

@@ -47,12 +47,12 @@ impl QueryEngine {
             return Err(QueryError::Conflict(format!("\"{name}\" is a view")));
         }
         self.use_transforms();
-        self.transforms.change(|registry| {
+        let obstacle = self.transforms.change(|registry| {
             let stream = catalog
                 .create_stream(&db, &name, &new.def)
                 .map_err(engine_error)?;
             // Ahead of the table, which has the columns that there are.
-            self.declare_source(&db, &name);
+            let obstacle = self.declare_source(&db, &name);
             let table = match Table::new(Arc::clone(&stream)) {
                 Ok(table) => Arc::new(table),
                 Err(e) => {
@@ -63,9 +63,11 @@ impl QueryEngine {
             };
             self.tables.add(Arc::clone(&table));
             registry.plan(&stream).table = Some(table);
-            Ok(())
+            Ok(obstacle)
         })?;
-        self.logged(session, format!("table {name} created"), new.notices)
+        let mut notices = new.notices;
+        notices.extend(obstacle);
+        self.logged(session, format!("table {name} created"), notices)
             .await
     }
 

@@ -200,6 +200,16 @@ impl Transforms {
         self.floor.store(level, Ordering::Relaxed);
     }
 
+    /// How much a stream matters as a whole. Where each row has a priority of its own, nothing is left out but by that.
+    #[must_use]
+    pub fn priority(&self, stream: &Stream) -> Priority {
+        let plan = self.plan(stream.id).and_then(|plan| plan.own.clone());
+        match plan.is_some_and(|own| own.has_priority()) {
+            true => Priority::Critical,
+            false => Priority::of(stream),
+        }
+    }
+
     /// Whether any rows may be shed now.
     pub(crate) fn is_shedding(&self) -> bool {
         self.floor.load(Ordering::Relaxed) > 0

@@ -81,6 +81,11 @@ impl Kept {
 }
 
 impl Program {
+    /// Whether each row has a priority of its own.
+    pub(crate) fn has_priority(&self) -> bool {
+        self.priority.is_some()
+    }
+
     pub fn new(derived: &Derived, sample: Option<&Sample>) -> Result<Program, StreamError> {
         let columns = derived.columns.fields().len();
         let source_columns = derived.source.arrow.fields().len();

@@ -5,7 +5,7 @@ use super::keys::{self, Asked, Begun};
 use super::reply;
 use super::{Accepted, ApiError, App, Turn};
 use ::ingest::decode::json::JsonFormat;
-use ::ingest::decode::line_protocol::{LineContext, late_lines};
+use ::ingest::decode::line_protocol::{LineContext, refused_lines};
 use ::ingest::decode::{DecodedRows, Precision, RowContext};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -101,10 +101,8 @@ fn lines(app: &App, batch: &Batch<'_>) -> Result<Taken, ApiError> {
         now_ns: app.engine.clock().wall_ns(),
     };
     let mut decoded = app.lines.decode(batch.data, &ctx)?;
-    if !decoded.too_old.is_empty() {
-        let late = late_lines(batch.data, &decoded.too_old, &ctx);
-        decoded.rows.extend(late);
-    }
+    let letters = refused_lines(batch.data, &decoded, &ctx);
+    decoded.rows.extend(letters);
     let shed = crate::shedding::shed(app, &mut decoded.rows)?;
     let told = decoded.errors.iter().map(|e| RowRefused {
         row: e.line,

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::Incoming;
 use ingest::admission::Rejection;
 use ingest::decode::Precision;
-use ingest::decode::line_protocol::{Decoded, LineContext, late_lines};
+use ingest::decode::line_protocol::{Decoded, LineContext, refused_lines};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -192,16 +192,15 @@ async fn accept(
     metrics
         .bytes_received
         .fetch_add(body.len() as u64, Ordering::Relaxed);
+    let letters = refused_lines(&body, &decoded, &ctx);
     let Decoded {
         mut rows,
         accepted,
         rejected,
         errors,
-        too_old,
+        ..
     } = decoded;
-    if !too_old.is_empty() {
-        rows.extend(late_lines(&body, &too_old, &ctx));
-    }
+    rows.extend(letters);
     drop(body);
     let shed = crate::shedding::shed(app, &mut rows)?;
     let refused = errors.first().map(|first| {

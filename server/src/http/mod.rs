@@ -42,7 +42,7 @@ use crate::sink::Sinks;
 use crate::ws::{CommitTimes, Dashboard, Topics};
 use ::ingest::decode::line_protocol::LineDecoder;
 use ::ingest::decode::metric::MetricDecoder;
-use ::ingest::schema_registry::builtin::Registry;
+use ::ingest::schemas::builtin::Registry;
 use ::ingest::source::Sources;
 use axum::Router;
 use axum::response::{IntoResponse, Response};

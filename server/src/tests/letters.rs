@@ -1,7 +1,9 @@
 //! Dead letters: replayed after what was wrong has been mended, once.
 
 use super::Tester;
+use query::Session;
 use serde_json::{Value, json};
+use std::task::Poll;
 
 const NDJSON: &str = "content-type: application/x-ndjson\r\n";
 
@@ -126,6 +128,46 @@ async fn a_letter_that_a_commit_refuses_keeps_no_other_back() {
     assert_eq!(rows(&t, "SELECT COUNT(*) FROM s").await, json!([[6]]));
 }
 
+/// A client that goes away gives its replay up wherever that is: before, while or after the letters are committed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_that_is_given_up_at_any_moment_leaves_each_letter_once() {
+    let t = Tester::start(|_| ()).await;
+    t.sql("CREATE STREAM s (v BIGINT, ts TIMESTAMP)").await;
+    let body: Vec<String> = (0..9)
+        .map(|v| format!("{{\"v\":\"{v} pieces\",\"ts\":{}}}", 1_700_000_000 + v))
+        .collect();
+    let body = body.join("\n");
+    t.request("POST", "/api/v1/ingest/s", NDJSON, body.as_bytes())
+        .await;
+    t.sql("DROP STREAM s; CREATE STREAM s (v STRING, ts TIMESTAMP)")
+        .await;
+    let query = t.app().query.clone();
+    let session = Session::default();
+    for moments in 1.. {
+        let mut replay = Box::pin(query.execute(&session, "REPLAY DEAD LETTERS"));
+        let mut left = moments;
+        let given_up = std::future::poll_fn(|context| match replay.as_mut().poll(context) {
+            Poll::Ready(outcome) => Poll::Ready(outcome.map(|_| false)),
+            Poll::Pending => {
+                left -= 1;
+                match left {
+                    0 => Poll::Ready(Ok(true)),
+                    _ => Poll::Pending,
+                }
+            }
+        });
+        if !given_up.await.unwrap() {
+            assert!(moments > 2, "it never waits for anything");
+            break;
+        }
+    }
+    let each = "SELECT v, COUNT(*) FROM s GROUP BY v ORDER BY v";
+    let wanted: Vec<Value> = (0..9).map(|v| json!([format!("{v} pieces"), 1])).collect();
+    assert_eq!(rows(&t, each).await, Value::from(wanted));
+    let marks = "SELECT COUNT(*) FROM dead_letters_replayed";
+    assert_eq!(rows(&t, marks).await, json!([[9]]));
+}
+
 /// Lines are read again as lines; one that is too old still is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lines_that_came_too_late_are_tried_too() {
@@ -168,4 +210,40 @@ async fn lines_that_came_too_late_are_tried_too() {
             ["b", 2.0, "2023-11-14T22:13:20Z"]
         ])
     );
+}
+
+/// The reply tells of the first bad line alone, and most clients throw the others away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_that_are_refused_are_kept_and_tried_again() {
+    let t = Tester::start(|_| ()).await;
+    t.sql("CREATE STREAM cpu (time TIMESTAMP, host STRING TAG, v BIGINT)")
+        .await;
+    let body = "cpu,host=a v=1i 1700000000\ncpu,host=a v=\"x\" 1700000001\nnobody knows\nmem,host=a v=1 17e\ncpu,host=b v= 1\n";
+    let reply = t.post("/write?db=default&precision=s", body).await;
+    assert_eq!(reply.status, 400, "{}", reply.text());
+    assert!(reply.text().contains("dropped=4"), "{}", reply.text());
+    let letters = "SELECT stream, source, payload FROM dead_letters ORDER BY payload";
+    let kept = json!([
+        ["cpu", "http", "cpu,host=a v=\"x\" 1700000001"],
+        ["cpu", "http", "cpu,host=b v= 1"],
+        ["", "http", "mem,host=a v=1 17e"],
+        ["", "http", "nobody knows"]
+    ]);
+    assert_eq!(rows(&t, letters).await, kept);
+    t.sql("DROP STREAM cpu; CREATE STREAM cpu (time TIMESTAMP, host STRING TAG, v STRING)")
+        .await;
+    assert_eq!(
+        message(&t, "REPLAY DEAD LETTERS").await,
+        "1 letters replayed, 3 refused again"
+    );
+    assert_eq!(
+        rows(&t, "SELECT host, v FROM cpu").await,
+        json!([["a", "x"]])
+    );
+    // Many: what is kept has a bound, and the rest a count.
+    let many = "?\n".repeat(12_000);
+    let reply = t.post("/write?db=default", &many).await;
+    assert!(reply.text().contains("dropped=12000"), "{}", reply.text());
+    let counts = "SELECT COUNT(*), COUNT(*) FILTER (WHERE reason = '2000 more rows were refused') FROM dead_letters";
+    assert_eq!(rows(&t, counts).await, json!([[10_005, 1]]));
 }

@@ -161,6 +161,8 @@ impl KafkaSpec {
             ("partition.assignment.strategy", "cooperative-sticky"),
             ("session.timeout.ms", "6000"),
             ("heartbeat.interval.ms", "1000"),
+            // So long the brokers wait at most for a member that is to join anew, and all others with them. The default is 5 min.
+            ("max.poll.interval.ms", "60000"),
         ];
         for (name, value) in defaults {
             config.set(name, value);
@@ -171,6 +173,18 @@ impl KafkaSpec {
                 // Otherwise it is asked for and not told.
                 config.set_log_level(RDKafkaLogLevel::Debug);
             }
+        }
+        let time = |name| config.get(name).and_then(|v| v.parse::<u32>().ok());
+        if let (Some(session), Some(poll)) =
+            (time("session.timeout.ms"), time("max.poll.interval.ms"))
+            && session > poll
+            && self
+                .settings
+                .iter()
+                .all(|(n, _)| n != "max.poll.interval.ms")
+        {
+            // It may not be less.
+            config.set("max.poll.interval.ms", session.to_string());
         }
         config
             .set("bootstrap.servers", &self.brokers)

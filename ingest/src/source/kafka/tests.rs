@@ -244,3 +244,32 @@ fn a_header_may_have_any_name() {
     bench.settle("headers", &[(0, 0, 1)]);
     assert_eq!((bench.rows("s"), bench.rows("dead_letters")), (1, 0));
 }
+
+/// librdkafka refuses a consumer that may be silent for longer than it may take to poll.
+#[test]
+fn a_long_session_needs_no_other_setting() {
+    let spec = |settings: &[(&str, &str)]| KafkaSpec {
+        brokers: "localhost:1".into(),
+        topics: Topics::Named(vec!["t".into()]),
+        group: Some("g".into()),
+        start: Start::Earliest,
+        settings: settings
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+            .collect(),
+    };
+    let of = |settings: &[(&str, &str)]| {
+        let config = spec(settings).config();
+        let consumer: rdkafka::error::KafkaResult<rdkafka::consumer::BaseConsumer> =
+            config.create();
+        assert!(consumer.is_ok(), "{settings:?}");
+        config.get("max.poll.interval.ms").unwrap().to_owned()
+    };
+    assert_eq!(of(&[]), "60000");
+    assert_eq!(of(&[("session.timeout.ms", "90000")]), "90000");
+    let both = [
+        ("session.timeout.ms", "90000"),
+        ("max.poll.interval.ms", "300000"),
+    ];
+    assert_eq!(of(&both), "300000");
+}

@@ -15,11 +15,9 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use ingest::schema_registry::builtin::{
-    Found, Listed, NewSchema, Reference, RegistryError, Stored,
-};
-use ingest::schema_registry::wire::guid_text;
-use ingest::schema_registry::{SchemaId, SchemaKind};
+use ingest::schemas::builtin::{Found, Listed, NewSchema, Reference, RegistryError, Stored};
+use ingest::schemas::wire::guid_text;
+use ingest::schemas::{SchemaId, SchemaKind};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};

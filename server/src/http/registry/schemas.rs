@@ -6,9 +6,9 @@ use crate::http::params::Params;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::Uri;
-use ingest::schema_registry::builtin::{Listed, VersionChoice};
-use ingest::schema_registry::wire::parse_guid;
-use ingest::schema_registry::{SchemaId, SchemaKind};
+use ingest::schemas::builtin::{Listed, VersionChoice};
+use ingest::schemas::wire::parse_guid;
+use ingest::schemas::{SchemaId, SchemaKind};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -155,7 +155,7 @@ pub(super) async fn versions(
     }))
 }
 
-type Uses = Result<Vec<(String, u32)>, ingest::schema_registry::builtin::RegistryError>;
+type Uses = Result<Vec<(String, u32)>, ingest::schemas::builtin::RegistryError>;
 
 fn uses(app: &App, number: &str, deleted: bool) -> Uses {
     match id(number)? {

@@ -5,8 +5,8 @@ use crate::http::App;
 use crate::http::params::Params;
 use axum::extract::{Path, Request, State};
 use http::Uri;
-use ingest::schema_registry::builtin::{Mode, RegistryError};
-use ingest::schema_registry::compat::Level;
+use ingest::schemas::builtin::{Mode, RegistryError};
+use ingest::schemas::compat::Level;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use crate::http::params::Params;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::Uri;
-use ingest::schema_registry::builtin::VersionChoice;
+use ingest::schemas::builtin::VersionChoice;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
