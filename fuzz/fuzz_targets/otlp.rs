@@ -12,7 +12,7 @@ fuzz_target!(|data: &[u8]| {
     let catalog = Catalog::default();
     let ctx = MetricContext { catalog: &catalog, db: "default", now_ns: 1, source: "fuzz" };
     let decoder = MetricDecoder::new();
-    let mut run = || {
+    let run = || {
         let decoded = decoder.otlp(body, form, &ctx).map_err(|r| r.status);
         decoded.map(|d| (d.samples, d.histograms, d.exemplars, d.rejected))
     };
