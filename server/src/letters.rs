@@ -51,7 +51,8 @@ impl Letters {
             let intake = intakes
                 .entry(stream.id)
                 .or_insert_with(|| self.sources.intake(&stream));
-            let has_header = stream.options.kept("csv_header") == Some("true");
+            let has_header =
+                letter.source == "file" && stream.options.kept("csv_header") == Some("true");
             return self.message(letter, intake.as_mut().map_err(|e| e.clone())?, has_header);
         }
         let payload = kept(letter)?;

@@ -51,9 +51,9 @@ pub(crate) async fn follow(app: Arc<App>, mut stop: watch::Receiver<bool>) {
 /// # Errors
 /// 503, to be tried again.
 pub(crate) fn admit(app: &App, stream: &Stream) -> Result<(), Rejection> {
-    let own = app.query.transforms().priority(stream);
     match floor(app.engine.pressure(), None) {
-        Some(floor) if own < floor => Err(Rejection {
+        // The stream is asked only when it matters: this is on the way of each request.
+        Some(floor) if app.query.transforms().priority(stream) < floor => Err(Rejection {
             status: 503,
             code: "overloaded",
             message: format!(
