@@ -15,9 +15,9 @@ pub mod types;
 pub mod view;
 
 pub use engine::{
-    Keyed, Letter, LetterDecoder, Message, NewSink, Output, QueryConfig, QueryEngine, RowStream,
-    Session, SinkBoard, SinkFrom, SinkInfo, SourceBoard, SourceInfo, SourcePartition, ViewInfo,
-    Views,
+    Clauses, Keyed, Letter, LetterDecoder, Message, NewSink, Output, QueryConfig, QueryEngine,
+    RowStream, Session, SinkBoard, SinkFrom, SinkInfo, SourceBoard, SourceInfo, SourcePartition,
+    ViewInfo, Views,
 };
 pub use error::QueryError;
 pub use query_lang as lang;

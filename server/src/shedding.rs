@@ -66,23 +66,38 @@ pub(crate) fn admit(app: &App, stream: &Stream) -> Result<(), Rejection> {
     }
 }
 
-/// Leaves rows of such streams out of a request that has others besides, counts them, and says how many.
+/// Rows that were left out of a request.
+#[must_use]
+#[derive(Default)]
+pub(crate) struct Shed(Vec<(Arc<Stream>, usize)>);
+
+impl Shed {
+    /// How many.
+    pub(crate) fn rows(&self) -> usize {
+        self.0.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Counts them, once the rest is stored: a request that is refused is sent again.
+    pub(crate) fn count(&self, app: &App) {
+        for (stream, count) in &self.0 {
+            app.query.transforms().count_shed(stream, *count);
+        }
+    }
+}
+
+/// Leaves rows of such streams out of a request that has others besides.
 ///
 /// # Errors
 /// 503, to be tried again, when all its rows are of such streams.
-pub(crate) fn shed(app: &App, rows: &mut Vec<Rows>) -> Result<usize, Rejection> {
+pub(crate) fn shed(app: &App, rows: &mut Vec<Rows>) -> Result<Shed, Rejection> {
     let Some(floor) = floor(app.engine.pressure(), None) else {
-        return Ok(0);
+        return Ok(Shed::default());
     };
     let priority = |stream: &Stream| app.query.transforms().priority(stream);
-    let shed = match below(app.engine.catalog(), &priority, floor, rows) {
-        Ok(shed) => shed,
-        Err(stream) => return admit(app, &stream).map(|()| 0),
-    };
-    for (stream, count) in &shed {
-        app.query.transforms().count_shed(stream, *count);
+    match below(app.engine.catalog(), &priority, floor, rows) {
+        Ok(shed) => Ok(Shed(shed)),
+        Err(stream) => admit(app, &stream).map(|()| Shed::default()),
     }
-    Ok(shed.iter().map(|(_, count)| count).sum())
 }
 
 /// Takes rows out whose streams matter less than `floor`, if there are others besides letters; a stream of them otherwise.

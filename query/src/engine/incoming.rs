@@ -16,12 +16,57 @@ use arrow::datatypes::Field;
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
 use datafusion::logical_expr::{Expr, TableSource};
 use query_lang::ast::{
-    CreateStream, Ident, ObjectName, Place, Select, SelectItem, Statement, StatementKind,
-    TableFactor, TableRef,
+    CreateStream, Ident, ObjectName, Place, Select, SelectItem, StatementKind, TableFactor,
+    TableRef,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tsdb::types::{ColumnDef, ColumnId, DataType, Role, Schema, StreamId};
 use tsdb::{Object, Stream};
+
+/// What a stream does with rows as they come in, in the words of its `CREATE STREAM`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Clauses {
+    /// The query that makes its rows of another stream's.
+    pub derived: Option<String>,
+    /// The condition of `WHERE`.
+    pub filter: Option<String>,
+    /// `SAMPLE n PERCENT ..`
+    pub sample: Option<String>,
+    /// The expression of `PRIORITY`.
+    pub priority: Option<String>,
+}
+
+impl Clauses {
+    fn of(create: &CreateStream) -> Clauses {
+        Clauses {
+            derived: create.derived.as_ref().map(ToString::to_string),
+            filter: create.filter.as_ref().map(ToString::to_string),
+            sample: create.sample.as_ref().map(ToString::to_string),
+            priority: create.priority.as_ref().map(ToString::to_string),
+        }
+    }
+
+    /// A line for each.
+    pub(super) fn lines(self) -> Vec<String> {
+        let all = [
+            self.derived.map(|q| format!("AS {q}")),
+            self.filter.map(|e| format!("WHERE {e}")),
+            self.sample,
+            self.priority.map(|e| format!("PRIORITY {e}")),
+        ];
+        all.into_iter().flatten().collect()
+    }
+}
+
+/// The statement that made a stream.
+fn made_by(definition: &Definition) -> Result<CreateStream, QueryError> {
+    let mut statements = query_lang::parse_statements(&definition.sql)?.into_iter();
+    match statements.next().map(|s| s.kind) {
+        Some(StatementKind::CreateStream(create)) => Ok(*create),
+        _ => Err(QueryError::Storage("its definition is damaged".to_owned())),
+    }
+}
 
 /// A stream's definition, and what is done with rows for it.
 pub(super) struct Incoming {
@@ -248,6 +293,18 @@ impl QueryEngine {
         }))
     }
 
+    /// What streams do with rows as they come in, by database and name.
+    #[must_use]
+    pub fn clauses(&self) -> BTreeMap<(String, String), Clauses> {
+        let all = self.engine().catalog().objects(KIND).into_iter();
+        let clauses = all.filter_map(|object| {
+            let definition = Definition::decode(&object.payload)?;
+            let create = made_by(&definition).ok()?;
+            Some(((object.db, object.name), Clauses::of(&create)))
+        });
+        clauses.collect()
+    }
+
     /// Restores what is done with rows, from the catalog. A stream whose definition can't be run takes no rows, and neither
     /// does one that such a stream is derived from: what would be missing could not be told later.
     pub(super) fn restore_transforms(self: &Arc<Self>) {
@@ -281,23 +338,15 @@ impl QueryEngine {
         let definition = definition.ok_or_else(|| (itself.clone(), damaged()))?;
         let source = catalog.stream_by_id(definition.source);
         let failed = |error: QueryError| (source.clone(), error);
-        let statements = query_lang::parse_statements(&definition.sql);
-        let statements = statements.map_err(|e| failed(e.into()))?;
-        let Some(Statement {
-            kind: StatementKind::CreateStream(create),
-            ..
-        }) = statements.first()
-        else {
-            return Err(failed(damaged()));
-        };
+        let create = made_by(&definition).map_err(failed)?;
         let stream = itself.ok_or_else(|| failed(damaged()))?;
         let session = Session::of(definition.db.clone());
         let bound = match &create.derived {
             None => self
-                .bind_over(create, &OneSource(source_of(&stream)))
+                .bind_over(&create, &OneSource(source_of(&stream)))
                 .map(|(bound, _)| bound),
             Some(select) => self
-                .bind_derived(&session, create, select, &definition.widths)
+                .bind_derived(&session, &create, select, &definition.widths)
                 .map(|(_, bound)| bound),
         };
         let bound = bound.map_err(|e| failed(e.locate(&definition.sql)))?;
@@ -308,7 +357,7 @@ impl QueryEngine {
             );
             return Err(failed(QueryError::Exec(message)));
         }
-        let made = self.program(create, &bound, &stream);
+        let made = self.program(&create, &bound, &stream);
         let made = made.map_err(|e| failed(QueryError::Exec(e.to_string())))?;
         let derived = create.derived.is_some();
         self.transforms

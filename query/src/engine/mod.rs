@@ -19,6 +19,7 @@ mod views;
 
 pub use board::{SourceBoard, SourceInfo, SourcePartition};
 pub use config::{Keyed, QueryConfig, Session};
+pub use incoming::Clauses;
 pub use output::{Output, RowStream};
 pub use replay::{Letter, LetterDecoder, Message};
 pub use sinks::{NewSink, SinkBoard, SinkFrom, SinkInfo};

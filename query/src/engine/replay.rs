@@ -6,6 +6,7 @@
 
 use super::ddl::engine_error;
 use super::run::Asked;
+use super::sources::{EngineSources, Named};
 use super::{Output, QueryEngine, Session};
 use crate::error::{BindError, QueryError};
 use arrow::array::{Array, AsArray};
@@ -107,10 +108,21 @@ impl QueryEngine {
             let span = stream.map_or(Span::default(), ObjectName::span);
             BindError::not_yet(span, "REPLAY DEAD LETTERS on this server").locate(sql)
         })?;
+        // Letters for a stream that was dropped since, or for a sink, are there all the same.
+        let mut unknown = None;
         let (db, name) = match stream {
             None => (session.db.clone(), None),
             Some(name) => {
-                let (db, name) = self.place(session, sql, name)?;
+                let (db, asked) = self.place(session, sql, name)?;
+                let name = match EngineSources::new(self, session).named(name) {
+                    Ok(Named::Stream(stream)) => stream.name.clone(),
+                    Ok(Named::Table(table)) => table.stream.name.clone(),
+                    Ok(Named::View(_)) => asked,
+                    Err(e) => {
+                        unknown = Some(e);
+                        asked
+                    }
+                };
                 (db, Some(name))
             }
         };
@@ -120,6 +132,7 @@ impl QueryEngine {
         let marked = self.engine().commit_async(Request::default()).await;
         marked.map_err(engine_error)?;
         let catalog = self.engine().catalog();
+        let mut seen = false;
         let mut outcome = Outcome {
             lsn: self.engine().published(),
             ..Outcome::default()
@@ -135,6 +148,7 @@ impl QueryEngine {
             let mut batch: Vec<Marked> = Vec::new();
             while let Some(letters) = rows.next().await {
                 for (letter, hash) in decoded(&letters?)? {
+                    seen = true;
                     if let Some(left) = done.get_mut(&hash).filter(|n| **n > 0) {
                         *left -= 1;
                         continue;
@@ -147,6 +161,9 @@ impl QueryEngine {
                 }
             }
             self.redeliver(&decoder, &db, &batch, &mut outcome).await?;
+        }
+        if let (Some(unknown), false) = (unknown, seen) {
+            return Err(unknown.locate(sql));
         }
         let Outcome {
             replayed,

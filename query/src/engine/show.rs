@@ -1,5 +1,6 @@
 //! `SHOW` and `DESCRIBE`.
 
+use super::incoming::Clauses;
 use super::sources::{EngineSources, Named};
 use super::{Output, QueryEngine, RowStream, Session};
 use crate::error::QueryError;
@@ -150,20 +151,26 @@ impl QueryEngine {
         let named = EngineSources::new(self, session)
             .named(name)
             .map_err(|e| e.locate(sql))?;
+        let mut notices = Vec::new();
         let rows: Vec<(String, String, &str)> = match named {
-            Named::Stream(stream) => stream
-                .schema()
-                .columns
-                .iter()
-                .map(|c| {
-                    let role = match c.role {
-                        Role::Time => "event time",
-                        Role::Tag => "tag",
-                        Role::Field => "field",
-                    };
-                    (c.name.clone(), c.data_type.to_string(), role)
-                })
-                .collect(),
+            Named::Stream(stream) => {
+                let key = (stream.db.clone(), stream.name.clone());
+                let clauses = self.clauses().remove(&key);
+                notices = clauses.map_or_else(Vec::new, Clauses::lines);
+                stream
+                    .schema()
+                    .columns
+                    .iter()
+                    .map(|c| {
+                        let role = match c.role {
+                            Role::Time => "event time",
+                            Role::Tag => "tag",
+                            Role::Field => "field",
+                        };
+                        (c.name.clone(), c.data_type.to_string(), role)
+                    })
+                    .collect()
+            }
             Named::Table(table) => shown(&table.stream)
                 .iter()
                 .map(|c| {
@@ -183,14 +190,16 @@ impl QueryEngine {
                 .map(|f| (f.name().clone(), type_name(f.data_type()), "field"))
                 .collect(),
         };
-        table(
-            vec![
-                ("name", text(rows.iter().map(|r| r.0.clone()))),
-                ("type", text(rows.iter().map(|r| r.1.clone()))),
-                ("role", text(rows.iter().map(|r| r.2.to_owned()))),
-            ],
-            self.engine().published().0,
-        )
+        let columns = vec![
+            ("name", text(rows.iter().map(|r| r.0.clone()))),
+            ("type", text(rows.iter().map(|r| r.1.clone()))),
+            ("role", text(rows.iter().map(|r| r.2.to_owned()))),
+        ];
+        let mut described = table(columns, self.engine().published().0)?;
+        if let Output::Rows { notices: told, .. } = &mut described {
+            *told = notices;
+        }
+        Ok(described)
     }
 }
 

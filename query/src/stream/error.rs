@@ -27,7 +27,7 @@ pub enum StreamError {
 
 impl From<datafusion::error::DataFusionError> for StreamError {
     fn from(error: datafusion::error::DataFusionError) -> Self {
-        StreamError::Expression(error.strip_backtrace())
+        StreamError::Expression(crate::error::plain(error.find_root()))
     }
 }
 

@@ -113,9 +113,10 @@ fn lines(app: &App, batch: &Batch<'_>) -> Result<Taken, ApiError> {
         letters: Ok(None),
         good: DecodedRows {
             rows: decoded.rows,
-            accepted: decoded.accepted.saturating_sub(shed),
+            accepted: decoded.accepted.saturating_sub(shed.rows()),
             rejected: decoded.rejected,
         },
+        shed,
     })
 }
 

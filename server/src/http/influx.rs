@@ -221,9 +221,11 @@ async fn accept(
         let lsn = engine.commit_async(request).await?;
         drop(turn);
         metrics.events.acknowledged(lsn.0, arrived);
-        metrics
-            .rows_accepted
-            .fetch_add(accepted.saturating_sub(shed) as u64, Ordering::Relaxed);
+        shed.count(app);
+        metrics.rows_accepted.fetch_add(
+            accepted.saturating_sub(shed.rows()) as u64,
+            Ordering::Relaxed,
+        );
     }
     metrics
         .rows_rejected

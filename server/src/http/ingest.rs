@@ -3,6 +3,7 @@
 use super::params::{Params, name_behind};
 use super::reply::{self, ApiError, json_of};
 use super::{App, Begun, Turn, body, keys};
+use crate::shedding::Shed;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
 use hyper::body::Incoming;
@@ -126,6 +127,7 @@ pub(crate) struct Taken {
     pub(super) good: DecodedRows,
     pub(super) told: Vec<RowRefused>,
     pub(super) letters: Result<Option<Rows>, tsdb::Error>,
+    pub(super) shed: Shed,
 }
 
 pub(super) fn decode(
@@ -162,6 +164,7 @@ pub(super) fn decode(
         good,
         told,
         letters: letters.finish(),
+        shed: Shed::default(),
     })
 }
 
@@ -200,6 +203,7 @@ impl Taken {
             .as_ref()
             .map(|turn| turn.keyed(&mut answer, |a| halve(&mut a.errors)))
             .transpose()?;
+        let shed = self.shed;
         let commit = (!rows.is_empty() || keyed.is_some()).then(|| {
             let mut request = tsdb::Request::of(rows);
             request.keyed = keyed;
@@ -212,6 +216,7 @@ impl Taken {
                 Some(commit) => {
                     let lsn = commit.await?.0;
                     app.metrics.events.acknowledged(lsn, arrived);
+                    shed.count(&app);
                     lsn
                 }
             };
@@ -299,20 +304,21 @@ fn form(headers: &HeaderMap, body: &[u8]) -> Result<Form, ApiError> {
             match first {
                 Some(b'{') => Ok(Form::Json(JsonFormat::Lines)),
                 Some(b'[') => Ok(Form::Json(JsonFormat::Document)),
-                _ => Err(unknown_form("")),
+                None => Err(ApiError::bad("the body is empty")),
+                _ => Err(unknown_form(
+                    "without a content type a body begins with { or [".to_owned(),
+                )),
             }
         }
-        other => Err(unknown_form(other)),
+        other => Err(unknown_form(format!(
+            "content type \"{other}\" is not known"
+        ))),
     }
 }
 
-fn unknown_form(kind: &str) -> ApiError {
-    ApiError::new(
-        415,
-        "unsupported",
-        format!("content type \"{kind}\" is not known"),
-    )
-    .hint("use application/x-ndjson, application/json or text/csv")
+fn unknown_form(message: String) -> ApiError {
+    ApiError::new(415, "unsupported", message)
+        .hint("use application/x-ndjson, application/json or text/csv")
 }
 
 #[cfg(test)]
@@ -341,6 +347,7 @@ mod tests {
         );
         assert_eq!(of("text/plain", "[]"), Ok(Form::Json(JsonFormat::Document)));
         assert_eq!(of("text/plain", "a,b"), Err(415));
+        assert_eq!(of("", " \n"), Err(400));
         assert_eq!(of("application/xml", "{"), Err(415));
     }
 }

@@ -6,9 +6,10 @@ use super::reply::{ApiError, json_of};
 use crate::metrics::{Page, label};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use query::Views;
 use query::types::type_name;
+use query::{Clauses, Views};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tsdb::{Late, Stream};
 
@@ -21,9 +22,41 @@ struct StreamInfo {
     event_time: String,
     columns: Vec<ColumnInfo>,
     options: Options,
+    #[serde(flatten)]
+    incoming: Incoming,
     /// Least and greatest event time, nanoseconds since the epoch.
     min_time_ns: Option<i64>,
     max_time_ns: Option<i64>,
+}
+
+/// What is done with its rows as they come in, in words of SQL.
+#[derive(Serialize, Default)]
+struct Incoming {
+    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+    derived: Option<String>,
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    filter: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sample: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<String>,
+}
+
+impl From<Clauses> for Incoming {
+    fn from(clauses: Clauses) -> Incoming {
+        let Clauses {
+            derived,
+            filter,
+            sample,
+            priority,
+        } = clauses;
+        Incoming {
+            derived,
+            filter,
+            sample,
+            priority,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -48,7 +81,11 @@ struct Options {
 
 const MS: i64 = 1_000_000;
 
-fn describe(stream: &Stream, snapshot: &tsdb::Snapshot) -> StreamInfo {
+/// By database and name.
+type AllClauses = BTreeMap<(String, String), Clauses>;
+
+fn describe(stream: &Stream, snapshot: &tsdb::Snapshot, clauses: &mut AllClauses) -> StreamInfo {
+    let clauses = clauses.remove(&(stream.db.clone(), stream.name.clone()));
     let schema = stream.schema();
     let bounds = snapshot.time_bounds(stream.id);
     let o = &stream.options;
@@ -81,6 +118,7 @@ fn describe(stream: &Stream, snapshot: &tsdb::Snapshot) -> StreamInfo {
             merge: o.merge,
             extra: o.extra.iter().map(shown).collect(),
         },
+        incoming: clauses.map(Incoming::from).unwrap_or_default(),
         min_time_ns: bounds.map(|b| b.0),
         max_time_ns: bounds.map(|b| b.1),
     }
@@ -119,8 +157,11 @@ pub(crate) async fn streams(State(app): State<Arc<App>>, request: Request) -> Re
     let wanted = all
         .iter()
         .filter(|s| db.as_ref().is_none_or(|db| s.db == **db));
+    let mut clauses = app.query.clauses();
     json_of(&Streams {
-        streams: wanted.map(|s| describe(s, &snapshot)).collect(),
+        streams: wanted
+            .map(|s| describe(s, &snapshot, &mut clauses))
+            .collect(),
         lsn: snapshot.lsn().0,
     })
 }
@@ -135,7 +176,10 @@ pub(crate) async fn stream(State(app): State<Arc<App>>, request: Request) -> Res
             .into_response();
     };
     match app.engine.catalog().lookup(&db, &name) {
-        Ok(Some(stream)) => json_of(&describe(&stream, &app.engine.snapshot())),
+        Ok(Some(stream)) => {
+            let mut clauses = app.query.clauses();
+            json_of(&describe(&stream, &app.engine.snapshot(), &mut clauses))
+        }
         Ok(None) => {
             ApiError::new(404, "not_found", format!("stream \"{name}\" not found")).into_response()
         }

@@ -3,7 +3,7 @@
 use super::App;
 use super::reply::{self, ApiError};
 use super::samples::{self, Sender};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::Incoming;
 use ingest::admission::Encoding;
@@ -17,7 +17,8 @@ pub(crate) async fn post(app: &App, request: hyper::Request<Incoming>) -> Respon
     let started = Instant::now();
     let form = match form(request.headers()) {
         Ok(form) => form,
-        Err(error) => return error.into_response(),
+        // Exporters read no other form of errors.
+        Err(error) => return failed(Form::Json, &error),
     };
     match take(app, request, form, started).await {
         Ok(body) => {
@@ -38,9 +39,10 @@ fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
             return Ok(form);
         }
     }
-    let message = format!("content type \"{kind}\" is not known");
-    Err(ApiError::new(415, "unsupported", message)
-        .hint("use application/x-protobuf or application/json"))
+    let message = format!(
+        "content type \"{kind}\" is not known; use application/x-protobuf or application/json"
+    );
+    Err(ApiError::new(415, "unsupported", message))
 }
 
 async fn take(

@@ -414,7 +414,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .iter()
         .fold(Router::new(), add)
         .method_not_allowed_fallback(wrong_method)
-        .fallback(ui::file)
+        .fallback(elsewhere)
         .with_state(app)
 }
 
@@ -423,8 +423,19 @@ async fn ahead() -> Response {
     ApiError::new(500, "internal", "this route has no handler").into_response()
 }
 
+/// What is no route.
+async fn elsewhere(request: Request) -> Response {
+    match registry::no_route(404, request.uri().path()) {
+        Some(response) => response,
+        None => ui::file(request).await,
+    }
+}
+
 async fn wrong_method(request: Request) -> Response {
     let (path, method) = (request.uri().path(), request.method());
+    if let Some(response) = registry::no_route(405, path) {
+        return response;
+    }
     let error = ApiError::new(
         405,
         "method_not_allowed",

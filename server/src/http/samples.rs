@@ -74,7 +74,7 @@ async fn commit(app: &App, decoded: DecodedMetrics, arrived: Instant) -> Result<
     let sifted = app.engine.sift(rows);
     rejected += sifted.refused;
     errors.extend(sifted.why);
-    let accepted = (samples + histograms + exemplars).saturating_sub(sifted.refused + shed);
+    let accepted = (samples + histograms + exemplars).saturating_sub(sifted.refused + shed.rows());
     if !sifted.rows.is_empty() {
         let request = tsdb::Request::of(sifted.rows);
         let committed = app.engine.commit_async(request).await;
@@ -88,6 +88,7 @@ async fn commit(app: &App, decoded: DecodedMetrics, arrived: Instant) -> Result<
         })?;
         app.metrics.events.acknowledged(lsn.0, arrived);
     }
+    shed.count(app);
     app.samples.learn(learned);
     app.metrics
         .rows_accepted

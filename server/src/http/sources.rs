@@ -111,6 +111,9 @@ struct Board {
     sinks: Vec<Sink>,
     /// How full the write buffer is, 0 to 1.
     pressure: f64,
+    /// Requests and batches that wait for their commit.
+    queued_requests: usize,
+    queued_bytes: u64,
 }
 
 /// Sources with their partitions, and sinks, of all databases or of `?db=`; and how full the write buffer is.
@@ -120,7 +123,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, request: Request) -> Respo
     let wanted = all
         .iter()
         .filter(|s| db.as_ref().is_none_or(|db| s.db == **db));
-    let sinks = app.sinks.list();
+    let (sinks, queued) = (app.sinks.list(), app.engine.queued());
     let wanted_sinks = sinks
         .iter()
         .filter(|s| db.as_ref().is_none_or(|db| s.db == **db));
@@ -128,6 +131,8 @@ pub(crate) async fn list(State(app): State<Arc<App>>, request: Request) -> Respo
         sources: wanted.map(|s| describe(s)).collect(),
         sinks: wanted_sinks.map(Sink::of).collect(),
         pressure: app.engine.pressure(),
+        queued_requests: queued.requests,
+        queued_bytes: queued.bytes,
     })
 }
 

@@ -260,6 +260,19 @@ fn engine_metrics(page: &mut Page, engine: &tsdb::Engine) {
         "Time from the taking of a group to its acknowledgement.",
         load(&m.commit_ns) as f64 / 1e9,
     );
+    let queued = engine.queued();
+    page.one(
+        "tidemill_queued_requests",
+        "gauge",
+        "Requests, batches of sources among them, that wait for their commit.",
+        queued.requests,
+    );
+    page.one(
+        "tidemill_queued_bytes",
+        "gauge",
+        "Bytes of requests that wait for their commit.",
+        queued.bytes,
+    );
     page.one(
         "tidemill_head_bytes",
         "gauge",

@@ -48,9 +48,14 @@ async fn what_succeeds_is_replayed_once_and_what_fails_stays() {
         )
         .await;
     assert_eq!(reply.json()["rejected"], json!(1));
+    // A name without letters that nothing has is a slip.
+    let slip = t.post("/api/v1/sql", "REPLAY DEAD LETTERS FROM othr").await;
+    let slip = slip.json();
+    assert_eq!(slip["error"]["code"], "not_found", "{slip}");
+    assert_eq!(slip["error"]["hint"], r#"did you mean "other"?"#, "{slip}");
     // Nothing is mended yet.
     assert_eq!(
-        message(&t, "REPLAY DEAD LETTERS FROM s").await,
+        message(&t, "REPLAY DEAD LETTERS FROM S").await,
         "0 letters replayed, 4 refused again"
     );
     assert_eq!(

@@ -159,6 +159,8 @@ async fn refusals_have_the_codes_that_clients_know() {
     let none = Value::Null;
     for (method, path, body, status, code) in [
         ("GET", "/subjects/no/versions", &none, 404, 40401),
+        ("GET", "/subject", &none, 404, 404),
+        ("PATCH", "/subjects", &none, 405, 405),
         ("GET", "/subjects/no/versions/1", &none, 404, 40401),
         ("GET", "/subjects/s/versions/7", &none, 404, 40402),
         ("GET", "/subjects/s/versions/first", &none, 422, 42202),

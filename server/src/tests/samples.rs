@@ -242,10 +242,8 @@ async fn otlp_is_answered_in_its_own_form() {
         (400, Some("application/x-protobuf"))
     );
     assert_eq!(bad.body[..2], [0x08, 3]);
-    assert_eq!(
-        t.request("POST", "/v1/metrics", "", b"{}").await.status,
-        415
-    );
+    let bad = t.request("POST", "/v1/metrics", "", b"{}").await;
+    assert_eq!((bad.status, &bad.json()["code"]), (415, &json!(3)));
     t.server.stop().await;
 }
 

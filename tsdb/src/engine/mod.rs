@@ -11,7 +11,7 @@ mod transform;
 
 pub(crate) use flush::{OWNED, read_catalog_file};
 pub use request::{Commit, CommitObserver, Done, Request, Rows, SEAL_ROWS};
-pub use shared::EngineMetrics;
+pub use shared::{EngineMetrics, QueueDepth};
 pub use state::Snapshot;
 pub use transform::{RowTransform, Sifted, pick};
 
@@ -222,6 +222,12 @@ impl Engine {
             });
         }
         Ok(())
+    }
+
+    /// What waits to be written to the log now.
+    #[must_use]
+    pub fn queued(&self) -> QueueDepth {
+        self.shared().queue.depth()
     }
 
     /// How full the head is, 0 to 1 and above.

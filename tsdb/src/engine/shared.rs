@@ -45,6 +45,15 @@ pub struct EngineMetrics {
     pub poisoned: AtomicBool,
 }
 
+/// What waits to be written to the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueDepth {
+    /// Requests that no commit has taken yet.
+    pub requests: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// Requests on their way to the committer.
 #[derive(Default)]
 pub(crate) struct RequestQueue {
@@ -135,6 +144,13 @@ impl RequestQueue {
 
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn depth(&self) -> QueueDepth {
+        QueueDepth {
+            requests: self.waiting.lock().requests.len(),
+            bytes: self.bytes(),
+        }
     }
 }
 

@@ -157,6 +157,8 @@ impl KafkaSpec {
             ("reconnect.backoff.max.ms", "1000"),
             ("topic.metadata.refresh.interval.ms", "10000"),
             ("socket.nagle.disable", "true"),
+            // So long an answer may take: a claim that gets none holds the log's place, and the group. The default is a minute.
+            ("socket.timeout.ms", "15000"),
             ("statistics.interval.ms", "1000"),
             ("partition.assignment.strategy", "cooperative-sticky"),
             ("session.timeout.ms", "6000"),
@@ -174,17 +176,20 @@ impl KafkaSpec {
                 config.set_log_level(RDKafkaLogLevel::Debug);
             }
         }
-        let time = |name| config.get(name).and_then(|v| v.parse::<u32>().ok());
-        if let (Some(session), Some(poll)) =
-            (time("session.timeout.ms"), time("max.poll.interval.ms"))
-            && session > poll
-            && self
-                .settings
-                .iter()
-                .all(|(n, _)| n != "max.poll.interval.ms")
-        {
-            // It may not be less.
-            config.set("max.poll.interval.ms", session.to_string());
+        // What is not set follows what is: these may not be less.
+        let follows = [
+            ("max.poll.interval.ms", "session.timeout.ms", 0),
+            ("socket.timeout.ms", "fetch.wait.max.ms", 1000),
+        ];
+        for (name, other, more) in follows {
+            let ms = |name| config.get(name).and_then(|v| v.parse::<u32>().ok());
+            let least = ms(other).map(|ms| ms.saturating_add(more));
+            if ms(name) < least
+                && self.settings.iter().all(|(n, _)| n != name)
+                && let Some(least) = least
+            {
+                config.set(name, least.to_string());
+            }
         }
         config
             .set("bootstrap.servers", &self.brokers)

@@ -258,18 +258,20 @@ fn a_long_session_needs_no_other_setting() {
             .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
             .collect(),
     };
-    let of = |settings: &[(&str, &str)]| {
+    let of = |name, settings: &[(&str, &str)]| {
         let config = spec(settings).config();
         let consumer: rdkafka::error::KafkaResult<rdkafka::consumer::BaseConsumer> =
             config.create();
         assert!(consumer.is_ok(), "{settings:?}");
-        config.get("max.poll.interval.ms").unwrap().to_owned()
+        config.get(name).unwrap().to_owned()
     };
-    assert_eq!(of(&[]), "60000");
-    assert_eq!(of(&[("session.timeout.ms", "90000")]), "90000");
-    let both = [
-        ("session.timeout.ms", "90000"),
-        ("max.poll.interval.ms", "300000"),
-    ];
-    assert_eq!(of(&both), "300000");
+    let poll = "max.poll.interval.ms";
+    assert_eq!(of(poll, &[]), "60000");
+    assert_eq!(of(poll, &[("session.timeout.ms", "90000")]), "90000");
+    let both = [("session.timeout.ms", "90000"), (poll, "300000")];
+    assert_eq!(of(poll, &both), "300000");
+    let socket = "socket.timeout.ms";
+    assert_eq!(of(socket, &[]), "15000");
+    assert_eq!(of(socket, &[("fetch.wait.max.ms", "20000")]), "21000");
+    assert_eq!(of(socket, &[(socket, "60000")]), "60000");
 }

@@ -25,6 +25,8 @@ use tokio::sync::Semaphore;
 
 /// What all replies are, but for raw texts, too.
 pub(super) const KIND: &str = "application/vnd.schemaregistry.v1+json";
+/// Where its paths begin.
+const PREFIX: &str = "/schema-registry";
 /// Bytes of a request's body: a schema of the greatest size, escaped.
 const MAX_BODY: usize = 4 << 20;
 
@@ -44,6 +46,19 @@ fn answer(reply: Reply) -> Response {
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     reply::retry_after(&mut response, (status == 503).then_some(1));
     response
+}
+
+/// The answer for a path of the registry that there is not, or a method that it does not take.
+pub(super) fn no_route(status: u16, path: &str) -> Option<Response> {
+    let ours = path == PREFIX
+        || path
+            .strip_prefix(PREFIX)
+            .is_some_and(|p| p.starts_with('/'));
+    let message = match status {
+        405 => "HTTP 405 Method Not Allowed",
+        _ => "HTTP 404 Not Found",
+    };
+    ours.then(|| answer(Err(error(status, status.into(), message))))
 }
 
 fn text(body: String) -> Response {

@@ -25,9 +25,10 @@ export function sourcesPanel(feed) {
     timer = setTimeout(look, PAUSE_MS);
   }
 
-  function show({ sources, sinks, pressure }) {
+  function show({ sources, sinks, pressure, queued_requests: queued }) {
     panel.hidden = sources.length + sinks.length === 0;
-    setText(byId("sources-pressure"), `write buffer ${Math.round(pressure * 100)} %${consequence(pressure)}`);
+    const waiting = queued > 0 ? ` · ${integer(queued)} waiting for the log` : "";
+    setText(byId("sources-pressure"), `write buffer ${Math.round(pressure * 100)} %${consequence(pressure)}${waiting}`);
     const now = { at: performance.now(), messages: new Map(sources.map((s) => [keyOf(s), s.messages])) };
     setText(byId("sources-count"), sources.length > 1 ? String(sources.length) : "");
     const tables = [];
