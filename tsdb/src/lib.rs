@@ -22,8 +22,8 @@ pub use catalog::{
     Stream, StreamDef, StreamOptions, TABLE_DELETED, TABLE_KEY, TagColumn, TooOld,
 };
 pub use engine::{
-    Commit, CommitObserver, Done, Engine, EngineConfig, EngineMetrics, Request, RowTransform, Rows,
-    SEAL_ROWS, Sifted, Snapshot, StorageStats, StreamStorage, pick,
+    Commit, CommitObserver, Done, Engine, EngineConfig, EngineMetrics, OnSifted, Request,
+    RowTransform, Rows, SEAL_ROWS, Sifted, Snapshot, StorageStats, StreamStorage, pick,
 };
 pub use error::Error;
 pub use scan::{
