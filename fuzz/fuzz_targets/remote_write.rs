@@ -1,5 +1,5 @@
 //! Any bytes as a remote-write request of either version (the first byte says which): samples and refusals, and the same
-//! ones again once the decoder has learnt the series.
+//! ones again once the decoder has learnt the series. Text is a dead letter's payload besides.
 #![no_main]
 
 use ingest::admission::Rejection;
@@ -30,6 +30,11 @@ fuzz_target!(|data: &[u8]| {
     let warm = bytes(decoder.remote_write(body, version, &ctx));
     let fresh = bytes(MetricDecoder::new().remote_write(body, version, &ctx));
     assert_eq!(cold.as_ref().map(|c| (c.0, c.1)), warm.as_ref().map(|w| (w.0, w.1)));
+    // As a letter's payload it is rows or words.
+    if let Ok(text) = std::str::from_utf8(body) {
+        let is_read = || decoder.letter("m", text, &ctx).is_ok();
+        assert_eq!(is_read(), is_read());
+    }
     // Streams come in order of first sight in the request, which the cache does not change; neither may the bytes.
     assert_eq!(warm, fresh);
 });

@@ -2,6 +2,7 @@
 
 use ingest::decode::json::JsonFormat;
 use ingest::decode::line_protocol::{LINE_AT, LineContext, LineDecoder};
+use ingest::decode::metric::{MetricContext, MetricDecoder};
 use ingest::decode::{Precision, RefusedRow, RowContext, csv, json};
 use ingest::source::{CSV_COLUMNS_HEADER, Intake, Record, Sources};
 use query::{Letter, LetterDecoder};
@@ -12,6 +13,8 @@ use tsdb::{Engine, Rows, Stream};
 
 /// The kinds of sources whose letters are messages.
 const OF_MESSAGES: [&str; 4] = ["kafka", "nats", "mqtt", "file"];
+/// Those whose letters are points of metrics.
+const OF_METRICS: [&str; 2] = ["remote_write", "otlp"];
 
 /// What takes messages, by the stream that they are for.
 type Intakes = HashMap<StreamId, Result<Intake, String>>;
@@ -21,6 +24,7 @@ pub(crate) struct Letters {
     engine: Engine,
     sources: Arc<Sources>,
     lines: LineDecoder,
+    samples: MetricDecoder,
 }
 
 impl Letters {
@@ -29,6 +33,7 @@ impl Letters {
             engine,
             sources,
             lines: LineDecoder::new(),
+            samples: MetricDecoder::new(),
         }
     }
 
@@ -43,6 +48,9 @@ impl Letters {
         if is_line && letter.stream.is_empty() {
             // Its measurement was no stream then.
             return self.line(db, kept(letter)?);
+        }
+        if let Some(source) = OF_METRICS.into_iter().find(|s| *s == letter.source) {
+            return self.sample(db, letter, source);
         }
         let catalog = self.engine.catalog();
         let stream = catalog.stream(db, &letter.stream);
@@ -172,6 +180,20 @@ impl Letters {
             None if decoded.rows.is_empty() => Err("it holds no row".to_owned()),
             None => Ok(decoded.rows),
         }
+    }
+
+    /// The rows of a point of a metric. One that is no stream is made one, as its samples would do it.
+    fn sample(&self, db: &str, letter: &Letter, source: &'static str) -> Result<Vec<Rows>, String> {
+        if letter.payload.is_empty() {
+            return Err("nothing of it was kept".to_owned());
+        }
+        let ctx = MetricContext {
+            catalog: self.engine.catalog(),
+            db,
+            now_ns: self.engine.clock().wall_ns(),
+            source,
+        };
+        self.samples.letter(&letter.stream, &letter.payload, &ctx)
     }
 
     /// A line's rows. Its unit is not known any more: the size of its time tells, as it does in JSON.
@@ -421,6 +443,47 @@ mod tests {
         engine.commit(tsdb::Request::of(rows)).unwrap();
         let a = stream.schema().column("a").unwrap().id;
         assert_eq!(texts(&stream, a), ["x"]);
+    }
+
+    /// A point is the row that it would have been, once nothing is against it any more.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_point_of_a_metric_is_taken_as_if_it_came_now() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(&tsdb::EngineConfig::new(dir.path())).unwrap();
+        let sources = Sources::new(engine.clone(), SourcesConfig::default()).unwrap();
+        let letters = Letters::new(engine.clone(), Arc::new(sources));
+        let letter = |source: &str, payload: &str| Letter {
+            stream: "up".into(),
+            source: source.into(),
+            position: "series 1".into(),
+            reason: "label \"job\" can't be: the name belongs to a field".into(),
+            payload: payload.into(),
+            message: query::Message::default(),
+        };
+        let whole = r#"{"labels":{"job":"a"},"time":5,"values":{"value":"+Inf"}}"#;
+        let tried = letters.decode(
+            "default",
+            &[
+                letter("remote_write", whole),
+                letter("otlp", whole),
+                letter("otlp", r#"up{"job":"a"} 1.5 5"#),
+                letter("remote_write", ""),
+            ],
+        );
+        let whys: Vec<Option<&str>> = tried
+            .iter()
+            .map(|t| t.as_ref().err().map(String::as_str))
+            .collect();
+        assert_eq!(whys[..2], [None, None]);
+        assert!(whys[2].unwrap().contains("in words"), "{whys:?}");
+        assert!(whys[3].unwrap().contains("nothing"), "{whys:?}");
+        let rows: Vec<Rows> = tried.into_iter().flatten().flatten().collect();
+        engine.commit(tsdb::Request::of(rows)).unwrap();
+        let stream = engine.catalog().stream("default", "up").unwrap();
+        let job = stream.schema().column("job").unwrap().id;
+        assert_eq!(stream.series().len(), 1);
+        let value = stream.series().tag_value(tsdb::SeriesId(0), job);
+        assert_eq!(value.as_deref(), Some("a"));
     }
 
     #[test]

@@ -22,7 +22,8 @@ pub use catalog::{
     Stream, StreamDef, StreamOptions, TABLE_DELETED, TABLE_KEY, TagColumn, TooOld,
 };
 pub use engine::{
-    Commit, CommitObserver, Done, Engine, EngineConfig, EngineMetrics, QueueDepth, Request,
+    Commit, CommitObserver, Done, Engine, EngineConfig, EngineMetrics, OnSifted, QueueDepth,
+    Request, RowTransform, Rows, SEAL_ROWS, Sifted, Snapshot, StorageStats, StreamStorage, pick,
     RowTransform, Rows, SEAL_ROWS, Sifted, Snapshot, StorageStats, StreamStorage, pick,
 };
 pub use error::Error;

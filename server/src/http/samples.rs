@@ -6,9 +6,10 @@ use super::{App, body};
 use http::request::Parts;
 use hyper::body::Incoming;
 use ingest::admission::{Encoding, Rejection};
-use ingest::decode::metric::{DecodedMetrics, MetricContext};
+use ingest::decode::metric::{DecodedMetrics, MetricContext, SiftedLetters};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+use tsdb::{Rows, Sifted};
 
 /// What a request came to.
 pub(super) struct Stored {
@@ -54,11 +55,16 @@ pub(super) async fn take(
         .bytes_received
         .fetch_add(body.len() as u64, Ordering::Relaxed);
     drop(body);
-    commit(app, decoded, sender.arrived).await
+    commit(app, &ctx, decoded, sender.arrived).await
 }
 
 /// Commits what samples came to, and lets the decoder know that their metadata is stored.
-async fn commit(app: &App, decoded: DecodedMetrics, arrived: Instant) -> Result<Stored, ApiError> {
+async fn commit(
+    app: &App,
+    ctx: &MetricContext<'_>,
+    decoded: DecodedMetrics,
+    arrived: Instant,
+) -> Result<Stored, ApiError> {
     let DecodedMetrics {
         mut rows,
         samples,
@@ -71,7 +77,7 @@ async fn commit(app: &App, decoded: DecodedMetrics, arrived: Instant) -> Result<
     let shed = crate::shedding::shed(app, &mut rows)?;
     // No sender of metrics sends a part of its request again: what a filter or a derived stream can't take must not keep
     // the rest out.
-    let sifted = app.engine.sift(rows);
+    let sifted = sift(app, ctx, rows);
     rejected += sifted.refused;
     errors.extend(sifted.why);
     let accepted = (samples + histograms + exemplars).saturating_sub(sifted.refused + shed.rows());
@@ -103,4 +109,18 @@ async fn commit(app: &App, decoded: DecodedMetrics, arrived: Instant) -> Result<
         rejected,
         errors,
     })
+}
+
+/// Leaves out the rows that can't be taken, and adds their letters to the others.
+fn sift(app: &App, ctx: &MetricContext<'_>, rows: Vec<Rows>) -> Sifted {
+    let mut letters = SiftedLetters::new(ctx);
+    let mut sifted = app.engine.sift(rows, &mut |row, number, why| {
+        letters.add(row, number, why);
+    });
+    if sifted.refused > 0 {
+        // Something may be computed from letters, too: one that it can't take is not worth the samples.
+        let letters = app.engine.sift(letters.finish(), &mut |_, _, _| {});
+        sifted.rows.extend(letters.rows);
+    }
+    sifted
 }

@@ -271,5 +271,18 @@ async fn a_sample_that_a_derived_stream_refuses_keeps_no_other_back() {
         .sql("SELECT (SELECT COUNT(*) FROM load), (SELECT COUNT(*) FROM shares), (SELECT COUNT(*) FROM other)")
         .await;
     assert_eq!(counts["rows"], json!([[37, 36, 2]]));
+    // They are letters, and rows as soon as nothing is computed from them.
+    let letters = t
+        .sql("SELECT stream, source, COUNT(*) FROM dead_letters GROUP BY stream, source")
+        .await;
+    assert_eq!(letters["rows"], json!([["load", "remote_write", 3]]));
+    t.sql("REPLAY DEAD LETTERS").await;
+    let count = "SELECT COUNT(*), SUM(value) FROM load WHERE host = 'a'";
+    let before = t.sql(count).await["rows"].clone();
+    assert_eq!(before[0][0], 37);
+    t.sql("DROP STREAM shares").await;
+    t.sql("REPLAY DEAD LETTERS").await;
+    let after = t.sql(count).await["rows"].clone();
+    assert_eq!((&after[0][0], &after[0][1]), (&json!(40), &before[0][1]));
     t.server.stop().await;
 }

@@ -13,7 +13,7 @@ pub(crate) use flush::{OWNED, read_catalog_file};
 pub use request::{Commit, CommitObserver, Done, Request, Rows, SEAL_ROWS};
 pub use shared::{EngineMetrics, QueueDepth};
 pub use state::Snapshot;
-pub use transform::{RowTransform, Sifted, pick};
+pub use transform::{OnSifted, RowTransform, Sifted, pick};
 
 use crate::Error;
 use crate::catalog::Catalog;
@@ -24,6 +24,7 @@ use crate::wal::LogConfig;
 use parking_lot::Mutex;
 use recover::{Parts, commit_of, look_after_files};
 use shared::Shared;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -176,10 +177,10 @@ impl Engine {
         shared.transforms.check(rows, shared.clock.as_ref())
     }
 
-    /// Leaves out the rows that the engine's transform would refuse; nothing is committed. For requests that nobody sends
-    /// again in part.
+    /// Leaves out the rows that the engine's transform would refuse, and tells of each; nothing is committed. For requests
+    /// that nobody sends again in part.
     #[must_use]
-    pub fn sift(&self, rows: Vec<Rows>) -> Sifted {
+    pub fn sift(&self, rows: Vec<Rows>, on_refused: OnSifted<'_>) -> Sifted {
         let shared = self.shared();
         if !shared.transforms.concern(&rows) {
             return Sifted {
@@ -188,10 +189,15 @@ impl Engine {
             };
         }
         let check = |rows: Rows| shared.transforms.check(vec![rows], shared.clock.as_ref());
-        let mut sifted = Sifted::default();
+        let (mut sifted, mut seen) = (Sifted::default(), HashMap::new());
         for rows in rows {
             match self.catalog().stream_by_id(rows.stream()) {
-                Some(stream) => sifted.add(rows, &stream.schema(), &check),
+                Some(stream) => {
+                    let seen: &mut usize = seen.entry(stream.id).or_default();
+                    let before = *seen;
+                    *seen += rows.count();
+                    sifted.add(rows, before, &stream.schema(), &check, on_refused);
+                }
                 // The commit says so.
                 None => sifted.rows.push(rows),
             }

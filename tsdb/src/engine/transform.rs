@@ -78,7 +78,7 @@ impl Transforms {
     }
 }
 
-/// Rows that a transform takes, and what became of the others.
+/// Rows that a transform takes, and how many others there were.
 #[derive(Debug, Default)]
 pub struct Sifted {
     /// What is to be committed.
@@ -89,38 +89,44 @@ pub struct Sifted {
     pub why: Option<String>,
 }
 
+/// Told of each row that is left out: a batch that holds it alone, its number among the rows of its stream, from 1 on, and
+/// why.
+pub type OnSifted<'a> = &'a mut dyn FnMut(&Batch, usize, &str);
+
 impl Sifted {
-    /// Takes rows that `check` lets pass, those of a batch that it does not by halves.
+    /// Takes rows that `check` lets pass, those of a batch that it does not by halves. `before` rows of the stream came
+    /// before these.
     pub(crate) fn add(
         &mut self,
         rows: Rows,
+        before: usize,
         schema: &Schema,
         check: &dyn Fn(Rows) -> Result<(), Error>,
+        on_refused: OnSifted<'_>,
     ) {
         let why = match check(rows.clone()) {
             Err(Error::Refused(why)) => why,
             // What else there may be, the commit tells.
             _ => return self.rows.push(rows),
         };
-        let count = rows.count();
-        if count <= 1 {
-            self.refused += count;
+        let batch = match rows {
+            Rows::Sealed(batch) => Some(batch),
+            Rows::Small(builder) => builder.finish(),
+        };
+        let Some(batch) = batch else { return };
+        if batch.rows <= 1 {
+            self.refused += batch.rows;
+            on_refused(&batch, before + 1, &why);
             self.why.get_or_insert(why);
             return;
         }
-        let batch = match rows {
-            Rows::Sealed(batch) => batch,
-            // Invariant: it has two rows at least.
-            Rows::Small(builder) => match builder.finish() {
-                Some(batch) => batch,
-                None => return,
-            },
-        };
         let all: Vec<u32> = (0..batch.rows as u32).collect();
-        for half in all.chunks(batch.rows.div_ceil(2)) {
+        let (mut before, half) = (before, batch.rows.div_ceil(2));
+        for half in all.chunks(half) {
             if let Some(rows) = Rows::from_builder(pick(&batch, schema, half)) {
-                self.add(rows, schema, check);
+                self.add(rows, before, schema, check, on_refused);
             }
+            before += half.len();
         }
     }
 }
@@ -250,10 +256,19 @@ mod tests {
         }
         // Each by itself, in whatever form they come.
         for sealed in [true, false] {
-            let sifted = engine.sift(rows(&from, 12..80, sealed).rows);
+            // Of the stream's rows, the first ones come in a batch of their own.
+            let mut parts = rows(&from, 0..4, sealed).rows;
+            parts.extend(rows(&from, 12..80, sealed).rows);
+            let mut told = Vec::new();
+            let sifted = engine.sift(parts, &mut |row, number, why| {
+                assert_eq!(row.rows, 1);
+                let value = row.column(ColumnId(2)).unwrap().i64_at(0);
+                told.push((value, number, why.contains("13")));
+            });
             let left: usize = sifted.rows.iter().map(Rows::count).sum();
-            assert_eq!((left, sifted.refused), (66, 2));
+            assert_eq!((left, sifted.refused), (70, 2));
             assert_eq!(sifted.why.as_deref(), Some("13"));
+            assert_eq!(told, [(13, 6, true), (77, 70, false)]);
         }
         // Nothing of the refused ones is there, and the log goes on.
         engine.commit(rows(&other, 0..10, true)).unwrap();

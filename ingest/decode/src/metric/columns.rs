@@ -32,6 +32,43 @@ impl Column {
     /// How many there are.
     pub const COUNT: usize = Column::Labels as usize + 1;
 
+    const ALL: [Column; Column::COUNT] = [
+        Column::Value,
+        Column::StartTime,
+        Column::HistogramCount,
+        Column::HistogramSum,
+        Column::HistogramMin,
+        Column::HistogramMax,
+        Column::HistogramSchema,
+        Column::HistogramZeroThreshold,
+        Column::HistogramZeroCount,
+        Column::HistogramBuckets,
+        Column::HistogramBounds,
+        Column::HistogramResetHint,
+        Column::SummaryCount,
+        Column::SummarySum,
+        Column::SummaryQuantiles,
+        Column::Type,
+        Column::Help,
+        Column::Unit,
+        Column::Labels,
+    ];
+
+    /// By its name.
+    pub fn of(name: &str) -> Option<Column> {
+        Column::ALL.into_iter().find(|c| c.name() == name)
+    }
+
+    /// Whether it is one of what metrics are.
+    pub fn is_of_metadata(self) -> bool {
+        matches!(self, Column::Type | Column::Help | Column::Unit)
+    }
+
+    /// Whether it is one of samples and histograms.
+    pub fn is_of_samples(self) -> bool {
+        !self.is_of_metadata() && self != Column::Labels
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Column::Value => "value",
@@ -111,6 +148,16 @@ pub(crate) fn rename_reserved(tags: &mut [Tag<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_are_found_by_their_names() {
+        for (i, column) in Column::ALL.into_iter().enumerate() {
+            assert_eq!(column as usize, i);
+            assert_eq!(Column::of(column.name()), Some(column));
+            assert_eq!(column.is_of_samples(), is_reserved(column.name()));
+        }
+        assert_eq!(Column::of("histogram.x"), None);
+    }
 
     #[test]
     fn labels_of_reserved_names_get_one_of_their_own() {

@@ -18,15 +18,18 @@
 
 mod columns;
 mod known;
+pub(super) mod letter;
 mod pen;
 mod refused;
 #[cfg(test)]
 pub(super) mod rows;
+mod sifted;
 pub(super) mod text;
 
 pub use super::otlp::reply::{self, Form};
 pub use super::remote_write::Version;
 pub use known::Learned;
+pub use sifted::SiftedLetters;
 
 pub(super) use columns::{Cell, Column, Tag};
 pub(super) use pen::{Fault, Pen};

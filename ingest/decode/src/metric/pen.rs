@@ -3,6 +3,7 @@
 
 use super::columns::{Cell, Column, Tag, rename_reserved};
 use super::known::{Known, Learned};
+use super::letter::short;
 use super::refused::Refused;
 use super::{DecodedMetrics, EXEMPLARS, METADATA, MetricContext, MetricReason};
 use crate::admission::Rejection;
@@ -22,12 +23,24 @@ const MAX_COLUMNS: usize = 4_096;
 /// Key spaces of series that are no samples' own; those of the formats begin with other bytes.
 const METADATA_KEY: u8 = 1;
 const EXEMPLAR_KEY: u8 = 2;
+/// The key of the series that was looked up last for what is written anew; it is never asked for.
+const ANEW_KEY: [u8; 1] = [4];
 
 /// What ends a point, or the whole request.
 #[derive(Debug)]
 pub(crate) enum Fault {
     Point(MetricReason),
     Request(Rejection),
+}
+
+impl Fault {
+    /// Why a point is refused; the request goes on.
+    pub fn of_point(self) -> Result<MetricReason, Rejection> {
+        match self {
+            Fault::Point(reason) => Ok(reason),
+            Fault::Request(rejection) => Err(rejection),
+        }
+    }
 }
 
 impl From<Rejection> for Fault {
@@ -107,22 +120,16 @@ impl<'m, 'c> Pen<'m, 'c> {
         self.ctx.now_ns
     }
 
-    /// Passes a fault of the request on, and notes one of `points` points.
+    /// Notes a refusal: how many points it counts as, the metric, the place in the request, and what a letter keeps.
     pub fn refuse(
         &mut self,
-        fault: Fault,
+        reason: &MetricReason,
         points: usize,
         metric: &str,
         position: &dyn Display,
         payload: impl FnOnce() -> String,
-    ) -> Result<(), Rejection> {
-        match fault {
-            Fault::Request(rejection) => Err(rejection),
-            Fault::Point(reason) => {
-                self.refused.add(points, metric, position, &reason, payload);
-                Ok(())
-            }
-        }
+    ) {
+        self.refused.add(points, metric, position, reason, payload);
     }
 
     /// The series of a key, if it is known.
@@ -173,6 +180,23 @@ impl<'m, 'c> Pen<'m, 'c> {
         let series = stream.series().resolve(&ids);
         let extra = (!extra.is_empty()).then(|| extra.into_boxed_slice());
         Ok(self.cache.add_entry(key, index, series, extra))
+    }
+
+    /// The series of a metric and its labels, which nothing remembers.
+    pub fn resolve_anew(&mut self, metric: &str, tags: Vec<Tag<'_>>) -> Result<u32, Fault> {
+        self.resolve(&ANEW_KEY, metric, tags)
+    }
+
+    /// Appends a row of such a series.
+    pub fn anew(
+        &mut self,
+        stream: &str,
+        tags: Vec<Tag<'_>>,
+        time: i64,
+        values: &[(Column, Cell<'_>)],
+    ) -> Result<(), Fault> {
+        let entry = self.resolve_anew(stream, tags)?;
+        self.row(entry, time, values)
     }
 
     fn target(&mut self, metric: &str) -> Result<u32, Fault> {
@@ -417,7 +441,7 @@ fn missing<'a>(
     let mut wanted = Vec::new();
     for (name, _) in tags {
         let taken = |taken| MetricReason::NameTaken {
-            name: name.to_string(),
+            name: short(name).to_owned(),
             taken,
         };
         match schema.column(name) {

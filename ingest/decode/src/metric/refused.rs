@@ -1,15 +1,16 @@
 //! Samples that are refused: for the reply, and as dead letters.
 
-use super::{MetricContext, MetricReason};
-use crate::dead_letter::{Letters, MAX_LETTERS, Origin};
+use super::MetricContext;
+use super::letter::short;
+use crate::dead_letter::{Letters, MAX_LETTERS, MAX_PAYLOAD, Origin};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use tsdb::Rows;
 
 /// Refused points that a reply tells of.
 pub const MAX_TOLD: usize = 20;
-/// Bytes of a refused point that are kept.
-const MAX_PAYLOAD: usize = 4 << 10;
+/// Bytes of a reason that are kept.
+const MAX_REASON: usize = 4 << 10;
 /// Bytes of all refused points of a request that are kept.
 const MAX_PAYLOADS: usize = 16 << 20;
 
@@ -30,32 +31,36 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    /// Notes a refusal of `points` points: their metric, as far as it is known, their place in the request, why, and
-    /// what they were.
+    /// Whether further refusals are only counted.
+    pub fn is_full(&self) -> bool {
+        self.letters.len() == MAX_LETTERS || self.payloads > MAX_PAYLOADS
+    }
+
+    /// Notes a refusal that counts as `points` points: the metric, as far as it is known, the place in the request, why, and
+    /// what it was.
     pub fn add(
         &mut self,
         points: usize,
         metric: &str,
         position: &dyn Display,
-        reason: &MetricReason,
+        reason: &dyn Display,
         payload: impl FnOnce() -> String,
     ) {
         self.points += points;
-        if self.letters.len() == MAX_LETTERS || self.payloads > MAX_PAYLOADS {
+        if self.is_full() {
             return;
         }
         let mut payload = payload();
-        let mut end = payload.len().min(MAX_PAYLOAD);
-        while !payload.is_char_boundary(end) {
-            end -= 1;
-        }
-        payload.truncate(end);
-        let metric: String = metric.chars().take(255).collect();
-        self.payloads += payload.len() + metric.len();
+        payload.truncate(payload.floor_char_boundary(MAX_PAYLOAD));
+        let metric = short(metric).to_owned();
+        // All points of a series have its reason, which may hold a name as long as one may be.
+        let mut reason = reason.to_string();
+        reason.truncate(reason.floor_char_boundary(MAX_REASON));
+        self.payloads += payload.len() + metric.len() + reason.len();
         self.letters.push(Letter {
             metric,
             position: position.to_string(),
-            reason: reason.to_string(),
+            reason,
             payload,
         });
     }

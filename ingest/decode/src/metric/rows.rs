@@ -1,6 +1,6 @@
 //! Decoded rows as anyone reads them, for tests.
 
-use super::{DecodedMetrics, METADATA};
+use super::{DecodedMetrics, METADATA, MetricContext, MetricDecoder, SiftedLetters};
 use std::collections::BTreeMap;
 use tsdb::types::{ColumnDef, DataType, Role, SeriesId};
 use tsdb::{Catalog, Rows};
@@ -54,6 +54,64 @@ pub(crate) fn read(catalog: &Catalog, decoded: DecodedMetrics) -> Vec<Row> {
         }
     }
     out
+}
+
+/// Letters of all these rows, as if something could not be computed from any.
+pub(crate) fn sifted(catalog: &Catalog, rows: &[Rows]) -> Vec<Row> {
+    let ctx = context(catalog);
+    let mut letters = SiftedLetters::new(&ctx);
+    for rows in rows {
+        let batch = match rows.clone() {
+            Rows::Sealed(b) => b,
+            Rows::Small(b) => b.finish().unwrap(),
+        };
+        let schema = catalog.stream_by_id(batch.stream).unwrap().schema();
+        for i in 0..batch.rows as u32 {
+            let one = tsdb::pick(&batch, &schema, &[i]).finish().unwrap();
+            letters.add(&one, i as usize + 1, "it can't be computed");
+        }
+    }
+    let rows = letters.finish();
+    read(
+        catalog,
+        DecodedMetrics {
+            rows,
+            ..DecodedMetrics::default()
+        },
+    )
+}
+
+/// The rows of a letter, replayed where nothing is.
+pub(crate) fn replay(metric: &str, payload: &str) -> Result<Vec<Row>, String> {
+    let catalog = Catalog::default();
+    let rows = MetricDecoder::new().letter(metric, payload, &context(&catalog))?;
+    Ok(read(
+        &catalog,
+        DecodedMetrics {
+            rows,
+            ..DecodedMetrics::default()
+        },
+    ))
+}
+
+/// The rows of all letters among these, replayed and sorted.
+pub(crate) fn replay_all(rows: &[Row]) -> Vec<Row> {
+    let letters = rows
+        .iter()
+        .filter(|r| r.stream == crate::dead_letter::STREAM);
+    let replayed = letters.flat_map(|l| replay(&l.tags["stream"], &l.fields["payload"]).unwrap());
+    let mut rows: Vec<Row> = replayed.collect();
+    rows.sort();
+    rows
+}
+
+fn context(catalog: &Catalog) -> MetricContext<'_> {
+    MetricContext {
+        catalog,
+        db: "default",
+        now_ns: 99,
+        source: "test",
+    }
 }
 
 /// The rows of samples alone, sorted.

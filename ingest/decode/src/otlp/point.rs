@@ -1,5 +1,6 @@
 //! Data points of the five kinds: fields, checks, and the row's values.
 
+use crate::metric::letter::shown;
 use crate::metric::text::{push_list, push_number};
 use crate::metric::{Cell, Column, Fault, MetricReason};
 use crate::remote_write::push_buckets;
@@ -179,6 +180,9 @@ impl<'a> Point<'a> {
         if self.too_many {
             return Err(MetricReason::TooMany("buckets in a point", MAX_BUCKETS).into());
         }
+        // They may be asked for twice: a letter has them, too.
+        self.buckets.clear();
+        self.limits.clear();
         let none = self.flags & NO_VALUE != 0;
         let mut values = Vec::with_capacity(10);
         match i64::try_from(self.start) {
@@ -258,11 +262,20 @@ impl<'a> Point<'a> {
 
     /// It in a few words, for a dead letter.
     pub fn shown(&self, kind: Kind) -> String {
-        match (kind, self.value) {
-            (Kind::Gauge | Kind::Sum, Some(value)) => format!("{value:?} {}", self.time),
+        let (name, time) = (kind.name(), self.time);
+        let number = |v: Option<f64>| v.map_or_else(|| "none".to_owned(), shown);
+        let since = match self.start {
+            0 => String::new(),
+            start => format!(" since {start} ns"),
+        };
+        match kind {
+            Kind::Gauge | Kind::Sum => {
+                let value = number(self.value);
+                format!("{name} of value {value} at {time} ns{since}")
+            }
             _ => {
-                let (name, sum) = (kind.name(), self.sum);
-                format!("{name} count={} sum={sum:?} {}", self.count, self.time)
+                let (count, sum) = (self.count, number(self.sum));
+                format!("{name} of {count} with sum {sum} at {time} ns{since}")
             }
         }
     }
@@ -315,7 +328,7 @@ fn push<T>(list: &mut Vec<T>, item: T, too_many: &mut bool) {
 
 /// An exemplar's value and time, with its labels raw.
 pub(super) struct Exemplar<'a> {
-    pub time: u64,
+    time: u64,
     pub value: f64,
     pub trace: &'a [u8],
     pub span: &'a [u8],
@@ -323,6 +336,16 @@ pub(super) struct Exemplar<'a> {
 }
 
 impl<'a> Exemplar<'a> {
+    /// Its own time, if it has one.
+    pub fn time(&self) -> Option<i64> {
+        i64::try_from(self.time).ok().filter(|t| *t > 0)
+    }
+
+    /// It in a few words, for a dead letter.
+    pub fn shown(&self) -> String {
+        format!("exemplar {} at {} ns", shown(self.value), self.time)
+    }
+
     pub fn read(mut message: Reader<'a>) -> Result<Exemplar<'a>, Malformed> {
         let mut exemplar = Exemplar {
             time: 0,

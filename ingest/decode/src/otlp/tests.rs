@@ -1,7 +1,7 @@
 use super::messages::*;
 use super::reply::{self, Form};
 use crate::admission::Rejection;
-use crate::metric::rows::{Row, bits, read, samples};
+use crate::metric::rows::{Row, bits, read, replay, replay_all, samples, sifted};
 use crate::metric::{DecodedMetrics, EXEMPLARS, METADATA, MetricContext, MetricDecoder};
 use proptest::prelude::*;
 use prost::Message;
@@ -398,7 +398,40 @@ fn a_bad_point_is_refused_and_the_others_are_kept() {
         let rows = read(&catalog, decoded);
         let letter = rows.iter().find(|r| r.stream == "dead_letters").unwrap();
         assert_eq!(letter.fields["position"], "point 2");
+        // What is wrong with the point itself stays so.
+        let again = replay(&letter.tags["stream"], &letter.fields["payload"]);
+        again.unwrap_err();
     }
+}
+
+#[test]
+fn points_are_replayed_from_their_letters() {
+    let (body, _) = everything();
+    let (catalog, decoded) = once(&body, Form::Protobuf);
+    let letters = sifted(&catalog, &decoded.rows);
+    let mut wanted = read(&catalog, decoded);
+    wanted.sort();
+    assert_eq!(replay_all(&letters), wanted);
+    // All of these have the label.
+    let catalog = Catalog::default();
+    let taken = tsdb::StreamDef {
+        columns: vec![
+            ("time".into(), tsdb::DataType::Timestamp, tsdb::Role::Time),
+            ("k".into(), tsdb::DataType::Int64, tsdb::Role::Field),
+        ],
+        ..tsdb::StreamDef::default()
+    };
+    for metric in ["g", "s", "h", "e", "q"] {
+        catalog.create_stream("default", metric, &taken).unwrap();
+    }
+    let decoded = run(&MetricDecoder::new(), &catalog, &body, Form::Protobuf).unwrap();
+    assert_eq!(
+        (decoded.samples, decoded.histograms, decoded.rejected),
+        (0, 0, 5)
+    );
+    // Metadata is of no label.
+    wanted.retain(|r| r.stream != METADATA);
+    assert_eq!(replay_all(&read(&catalog, decoded)), wanted);
 }
 
 #[test]

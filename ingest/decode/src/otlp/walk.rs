@@ -4,6 +4,7 @@ use super::attributes::{last_wins, pair};
 use super::base64;
 use super::point::{Exemplar, Kind, Point};
 use crate::admission::Rejection;
+use crate::metric::letter::{self, Kept};
 use crate::metric::text::object;
 use crate::metric::{Fault, Pen, Scratch, Tag};
 use crate::wire::Reader;
@@ -208,30 +209,67 @@ impl At<'_> {
         let mut point = Point::read(*kind, bytes, key)?;
         let raw = &key[head..];
         let written = self.row(key, raw, &mut point, pen);
-        if let Err(fault) = written {
-            let payload = || {
-                let attributes = own(raw).unwrap_or_default();
-                let pairs = attributes.iter().map(|t| (t.0.as_ref(), t.1.as_ref()));
-                format!("{name}{} {}", object(pairs), point.shown(*kind))
-            };
-            let position = format_args!("point {}", self.number);
-            return pen.refuse(fault, 1, name, &position, payload);
+        let refused = match written {
+            Ok(()) => None,
+            Err(fault) => Some(fault.of_point()?),
+        };
+        match (&refused, kind) {
+            (Some(reason), _) => {
+                let position = format_args!("point {}", self.number);
+                let payload = || self.payload(raw, &mut point);
+                pen.refuse(reason, 1, name, &position, payload);
+            }
+            (None, Kind::Histogram | Kind::Exponential) => pen.out.histograms += 1,
+            (None, _) => pen.out.samples += 1,
         }
-        match kind {
-            Kind::Histogram | Kind::Exponential => pen.out.histograms += 1,
-            _ => pen.out.samples += 1,
-        }
-        // Invariant: a point without a time had no row.
-        let time = point.time().unwrap_or_default();
+        let time = point.time().ok();
         for message in &point.exemplars {
             let exemplar = Exemplar::read(*message)?;
-            if let Err(fault) = self.exemplar(&exemplar, key, raw, time, pen) {
-                let position = format_args!("exemplar of point {}", self.number);
-                let shown = || format!("{name} exemplar {:?} {}", exemplar.value, exemplar.time);
-                pen.refuse(fault, 0, name, &position, shown)?;
-            }
+            let time = exemplar.time().or(time);
+            let labels = match exemplar_labels(&exemplar) {
+                Ok(labels) => Ok(labels),
+                Err(fault) => Err(fault.of_point()?),
+            };
+            let reason = match (&refused, &labels) {
+                (Some(reason), _) | (None, Err(reason)) => Cow::Borrowed(reason),
+                (None, Ok(labels)) => {
+                    // Invariant: a point without a time had no row.
+                    let time = time.unwrap_or_default();
+                    match self.exemplar(exemplar.value, labels, key, raw, time, pen) {
+                        Ok(()) => continue,
+                        Err(fault) => Cow::Owned(fault.of_point()?),
+                    }
+                }
+            };
+            let position = format_args!("exemplar of point {}", self.number);
+            pen.refuse(&reason, 0, name, &position, || {
+                let kept = match (&labels, time) {
+                    (Ok(labels), Some(time)) => Kept::Exemplar(labels, time, exemplar.value),
+                    _ => Kept::Shown(exemplar.shown().into()),
+                };
+                letter::payload(name, self.labels(raw).as_deref(), &kept)
+            });
         }
         Ok(())
+    }
+
+    /// What a letter keeps of a point.
+    fn payload(&self, raw: &[u8], point: &mut Point<'_>) -> String {
+        let Metric { name, kind, .. } = self.metric;
+        let (words, time) = (point.shown(*kind), point.time());
+        let values = point.values(*kind);
+        let kept = match (time, &values) {
+            (Ok(time), Ok(values)) => Kept::Row(time, values),
+            _ => Kept::Shown(words.into()),
+        };
+        letter::payload(name, self.labels(raw).as_deref(), &kept)
+    }
+
+    /// The tags of a point as a letter has them, `None` when they can't be read.
+    fn labels(&self, raw: &[u8]) -> Option<String> {
+        let tags = self.tags(raw).ok()?;
+        // In order: the series of an exemplar is stored as this text.
+        Some(letter::labels(tags.iter().rev().map(|t| (&t.0, &t.1))))
     }
 
     fn row(
@@ -273,31 +311,33 @@ impl At<'_> {
 
     fn exemplar(
         &self,
-        exemplar: &Exemplar<'_>,
+        value: f64,
+        labels: &str,
         key: &[u8],
         raw: &[u8],
         time: i64,
         pen: &mut Pen<'_, '_>,
     ) -> Result<(), Fault> {
-        let mut labels: Vec<Tag<'_>> = Vec::new();
-        for message in &exemplar.attributes {
-            labels.push(pair(*message)?);
-        }
-        labels.push(("span_id".into(), base64::to_hex(exemplar.span).into()));
-        labels.push(("trace_id".into(), base64::to_hex(exemplar.trace).into()));
-        let labels = last_wins(labels);
-        let text = object(labels.iter().rev().map(|t| (t.0.as_ref(), t.1.as_ref())));
         let tags = self.tags(raw)?;
         let series = || {
             let pairs = tags.iter().rev().map(|t| (t.0.as_ref(), t.1.as_ref()));
             (Cow::Borrowed(self.metric.name), object(pairs))
         };
-        let time = match i64::try_from(exemplar.time) {
-            Ok(t) if t > 0 => t,
-            _ => time,
-        };
-        pen.exemplar(key, series, time, exemplar.value, &text)
+        pen.exemplar(key, series, time, value, labels)
     }
+}
+
+/// An exemplar's labels as JSON.
+fn exemplar_labels(exemplar: &Exemplar<'_>) -> Result<String, Fault> {
+    let mut labels: Vec<Tag<'_>> = Vec::new();
+    for message in &exemplar.attributes {
+        labels.push(pair(*message)?);
+    }
+    labels.push(("span_id".into(), base64::to_hex(exemplar.span).into()));
+    labels.push(("trace_id".into(), base64::to_hex(exemplar.trace).into()));
+    let labels = last_wins(labels);
+    let pairs = labels.iter().rev();
+    Ok(object(pairs.map(|t| (t.0.as_ref(), t.1.as_ref()))))
 }
 
 /// The attributes that stand under `number` in a message.

@@ -1,9 +1,11 @@
 //! Native histograms: read, checked, and as the columns that they are stored in. Both versions have the same message.
 
 use super::nanos;
+use crate::metric::letter::shown;
 use crate::metric::text::{push_list, push_number};
 use crate::metric::{Cell, Column, MetricReason};
 use crate::wire::{Malformed, Reader, Value, zigzag};
+use std::fmt::{Display, Formatter};
 
 /// Buckets, and spans of them, that a histogram may have.
 const MAX_BUCKETS: usize = 65_536;
@@ -199,10 +201,37 @@ impl Histogram {
     }
 
     /// It in a few words, for a dead letter.
-    pub fn shown(&self) -> String {
-        format!(
-            "histogram count={} sum={} schema={} {}",
-            self.count, self.sum, self.schema, self.timestamp
+    pub fn words(&self) -> Words {
+        Words {
+            count: self.count,
+            sum: self.sum,
+            schema: self.schema,
+            timestamp: self.timestamp,
+        }
+    }
+}
+
+/// A histogram in a few words.
+pub(crate) struct Words {
+    count: f64,
+    sum: f64,
+    schema: i32,
+    timestamp: i64,
+}
+
+impl Display for Words {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let Words {
+            count,
+            sum,
+            schema,
+            timestamp,
+        } = self;
+        write!(
+            f,
+            "histogram of {} with sum {}, schema {schema}, at {timestamp} ms",
+            shown(*count),
+            shown(*sum)
         )
     }
 }

@@ -1,7 +1,7 @@
-//! A series' labels: what they must be, and how they are shown.
+//! A series' labels: what they must be, and how they are kept.
 
-use crate::metric::text::{object, push_string};
-use crate::metric::{MetricReason, Tag};
+use crate::metric::text::object;
+use crate::metric::{MetricReason, Tag, letter};
 use std::borrow::Cow;
 
 /// The label that names the metric.
@@ -19,10 +19,10 @@ pub(super) fn split<'a>(labels: &[Label<'a>]) -> Result<(&'a str, Vec<Tag<'a>>),
             return Err(MetricReason::Invalid("a label has no name"));
         }
         if *name == before {
-            return Err(MetricReason::DuplicateLabel((*name).into()));
+            return Err(MetricReason::DuplicateLabel(letter::short(name).into()));
         }
         if *name < before {
-            return Err(MetricReason::Unsorted((*name).into()));
+            return Err(MetricReason::Unsorted(letter::short(name).into()));
         }
         before = name;
         match *name {
@@ -47,18 +47,9 @@ pub(super) fn json(labels: &[Label<'_>]) -> String {
     object(labels.iter().filter(|l| l.0 != NAME).copied())
 }
 
-/// The series as people write it: `up{job="a"}`.
-pub(super) fn shown(labels: &[Label<'_>]) -> String {
-    let mut out = metric(labels).to_owned();
-    out.push('{');
-    for (i, (name, value)) in labels.iter().filter(|l| l.0 != NAME).enumerate() {
-        if i > 0 {
-            out.push(',');
-        }
-        out.push_str(name);
-        out.push('=');
-        push_string(value, &mut out);
-    }
-    out.push('}');
-    out
+/// What a letter keeps of the labels: all but the metric's name, unless that is given more than once.
+pub(super) fn kept(labels: &[Label<'_>]) -> String {
+    let once = labels.iter().filter(|l| l.0 == NAME).count() == 1;
+    let others = labels.iter().filter(|l| !once || l.0 != NAME);
+    letter::labels(others.copied())
 }

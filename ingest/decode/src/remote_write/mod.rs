@@ -10,7 +10,7 @@
 mod histogram;
 mod labels;
 #[cfg(test)]
-mod messages;
+pub(super) mod messages;
 mod series;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 use super::Version;
 use super::messages::*;
 use crate::admission::Rejection;
-use crate::metric::rows::{Row, bits, read, samples};
+use crate::metric::rows::{Row, bits, read, replay, replay_all, samples, sifted};
 use crate::metric::{DecodedMetrics, EXEMPLARS, METADATA, MetricContext, MetricDecoder};
 use proptest::prelude::*;
 use prost::Message;
@@ -346,6 +346,232 @@ fn labels_may_stand_anywhere_in_a_series() {
     assert_eq!((rows.len(), rows[0].tags["job"].as_str()), (1, "a"));
 }
 
+/// A catalog where samples of a metric are refused: `column` is there for something else.
+fn taken(metric: &str, column: &str) -> Catalog {
+    let catalog = Catalog::default();
+    let def = tsdb::StreamDef {
+        columns: vec![
+            ("time".into(), tsdb::DataType::Timestamp, tsdb::Role::Time),
+            (column.into(), tsdb::DataType::Int64, tsdb::Role::Field),
+        ],
+        ..tsdb::StreamDef::default()
+    };
+    catalog.create_stream("default", metric, &def).unwrap();
+    catalog
+}
+
+proptest! {
+    /// Whether a sample is refused when it is decoded or behind, its letter gives the row that it would have been.
+    #[test]
+    fn a_letter_is_replayed_as_the_row_it_was(s in any_series(), start in 0i64..3) {
+        let metric = s.labels.iter().find(|l| l.name == "__name__").unwrap().value.clone();
+        let mut s = s;
+        s.samples.iter_mut().for_each(|s| s.start_timestamp = start);
+        let request = WriteRequest { timeseries: vec![s], metadata: Vec::new() };
+        for (body, version) in [
+            (request.encode_to_vec(), Version::V1),
+            (to_v2(&request).encode_to_vec(), Version::V2),
+        ] {
+            let (catalog, decoded) = once(&body, version);
+            let letters = sifted(&catalog, &decoded.rows);
+            let wanted = samples(read(&catalog, decoded));
+            prop_assert_eq!(replay_all(&letters), wanted.clone());
+            let catalog = taken(&metric, "value");
+            let decoded = run(&MetricDecoder::new(), &catalog, &body, version).unwrap();
+            prop_assert_eq!((decoded.samples, decoded.rejected), (0, wanted.len()));
+            prop_assert_eq!(replay_all(&read(&catalog, decoded)), wanted);
+        }
+    }
+}
+
+#[test]
+fn each_point_of_a_refused_series_is_a_letter() {
+    let exemplar = Exemplar {
+        labels: vec![label("trace_id", "a\"b")],
+        value: f64::from_bits(STALE),
+        timestamp: 4,
+    };
+    let bad = Histogram {
+        positive_deltas: Vec::new(),
+        ..histogram()
+    };
+    let mut s = series(
+        &[("__name__", "up"), ("empty", ""), ("job", "a")],
+        (1..4).map(|i| sample(f64::from(i), i.into())).collect(),
+    );
+    s.samples.push(sample(4.0, i64::MAX));
+    (s.histograms, s.exemplars) = (vec![histogram(), bad], vec![exemplar]);
+    let mut request = WriteRequest {
+        timeseries: vec![s],
+        metadata: Vec::new(),
+    };
+    for version in [Version::V1, Version::V2] {
+        let body = |request: &WriteRequest| match version {
+            Version::V1 => request.encode_to_vec(),
+            Version::V2 => to_v2(request).encode_to_vec(),
+        };
+        let catalog = taken("up", "job");
+        let decoder = MetricDecoder::new();
+        let decoded = run(&decoder, &catalog, &body(&request), version).unwrap();
+        assert_eq!(decoded.rejected, 7);
+        let letters = read(&catalog, decoded);
+        assert_eq!(letters.len(), 7);
+        assert!(
+            letters
+                .iter()
+                .all(|l| l.fields["reason"].contains("\"job\""))
+        );
+        // Two that could not be rows anyway say so, the others are what they would have been.
+        let of = |l: &Row| (l.tags["stream"].clone(), l.fields["payload"].clone());
+        let (good, lost): (Vec<Row>, Vec<Row>) = letters.into_iter().partition(|l| {
+            let (metric, payload) = of(l);
+            replay(&metric, &payload).is_ok()
+        });
+        let whys: Vec<String> = lost
+            .iter()
+            .map(of)
+            .map(|(m, p)| replay(&m, &p).unwrap_err())
+            .collect();
+        assert_eq!(whys.len(), 2);
+        assert!(
+            whys.iter()
+                .any(|w| w.contains("value 4.0 at 9223372036854775807 ms")),
+            "{whys:?}"
+        );
+        assert!(
+            whys.iter()
+                .any(|w| w.contains("histogram of 10.0 with sum 2.5")),
+            "{whys:?}"
+        );
+        let (fresh, decoded) = once(&body(&request), version);
+        assert_eq!(
+            (decoded.samples, decoded.histograms, decoded.exemplars),
+            (3, 1, 1)
+        );
+        let mut wanted = read(&fresh, decoded);
+        wanted.retain(|r| r.stream != "dead_letters");
+        wanted.sort();
+        assert_eq!(replay_all(&good), wanted);
+        // As long as the column is what it is, they are refused.
+        let ctx = MetricContext {
+            catalog: &catalog,
+            db: "default",
+            now_ns: NOW,
+            source: "remote_write",
+        };
+        for letter in &good {
+            let again = decoder.letter("up", &letter.fields["payload"], &ctx);
+            assert!(again.unwrap_err().contains("\"job\""));
+        }
+    }
+    // Labels that come twice stay so, the metric's name among them.
+    for name in ["__name__", "job"] {
+        request.timeseries[0].labels =
+            vec![label("__name__", "up"), label("job", "a"), label(name, "b")];
+        request.timeseries[0]
+            .labels
+            .sort_by(|a, b| a.name.cmp(&b.name));
+        let (catalog, decoded) = once(&request.encode_to_vec(), Version::V1);
+        assert_eq!(decoded.rejected, 7);
+        for letter in read(&catalog, decoded) {
+            let why = replay(&letter.tags["stream"], &letter.fields["payload"]).unwrap_err();
+            assert!(
+                why.contains("duplicate label") || why.contains("could not be read"),
+                "{why}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_letters_of_a_series_repeat_is_bounded() {
+    let long = "x".repeat(4 << 20);
+    let samples = vec![sample(1.5, 1); 30_000];
+    let labels = [
+        ("__name__", "up"),
+        (long.as_str(), "a"),
+        (long.as_str(), "b"),
+    ];
+    let decoded = once(&v1(vec![series(&labels, samples)]), Version::V1);
+    assert_eq!(decoded.1.rejected, 30_000);
+    let letters = read(&decoded.0, decoded.1);
+    let kept = |l: &Row| l.fields["payload"].len() + l.fields["reason"].len();
+    assert!(letters.len() > 100 && letters.iter().map(kept).sum::<usize>() < 17 << 20);
+    assert!(letters[0].fields["payload"].contains(r#"\"value\":1.5"#));
+}
+
+#[test]
+fn what_is_sifted_is_written_again_as_it_was() {
+    let exemplar = Exemplar {
+        labels: vec![label("trace_id", "a"), label("b", "")],
+        value: 0.5,
+        timestamp: 4,
+    };
+    let mut s = series(
+        &[
+            ("__name__", "h"),
+            ("empty", ""),
+            ("kind", "k"),
+            ("value", "v"),
+        ],
+        vec![sample(1.0, 1)],
+    );
+    (s.histograms, s.exemplars) = (vec![histogram()], vec![exemplar]);
+    let long = series(&[("__name__", &"é".repeat(400))], vec![sample(1.0, 1)]);
+    let request = WriteRequest {
+        timeseries: vec![s, long],
+        metadata: vec![MetricMetadata {
+            kind: 1,
+            metric_family_name: "h".into(),
+            help: "Help.".into(),
+            unit: String::new(),
+        }],
+    };
+    // A label that is a text field is one again.
+    let catalog = Catalog::default();
+    let declared = tsdb::StreamDef {
+        columns: vec![
+            ("time".into(), tsdb::DataType::Timestamp, tsdb::Role::Time),
+            ("kind".into(), tsdb::DataType::Utf8, tsdb::Role::Field),
+        ],
+        ..tsdb::StreamDef::default()
+    };
+    catalog.create_stream("default", "h", &declared).unwrap();
+    let decoder = MetricDecoder::new();
+    let decoded = run(&decoder, &catalog, &request.encode_to_vec(), Version::V1).unwrap();
+    let letters = sifted(&catalog, &decoded.rows);
+    let mut wanted = read(&catalog, decoded);
+    wanted.sort();
+    assert_eq!((letters.len(), wanted.len()), (5, 5));
+    assert!(
+        letters
+            .iter()
+            .all(|l| l.fields["position"].starts_with("row "))
+    );
+    let ctx = MetricContext {
+        catalog: &catalog,
+        db: "default",
+        now_ns: NOW,
+        source: "remote_write",
+    };
+    let mut rows = Vec::new();
+    for l in &letters {
+        rows.extend(
+            decoder
+                .letter(&l.tags["stream"], &l.fields["payload"], &ctx)
+                .unwrap(),
+        );
+    }
+    let decoded = DecodedMetrics {
+        rows,
+        ..DecodedMetrics::default()
+    };
+    let mut replayed = read(&catalog, decoded);
+    replayed.sort();
+    assert_eq!(replayed, wanted);
+    assert!(sifted(&catalog, &[]).is_empty());
+}
+
 #[test]
 fn times_out_of_range_and_before_retention_are_refused() {
     let catalog = Catalog::default();
@@ -366,10 +592,11 @@ fn times_out_of_range_and_before_retention_are_refused() {
         reasons[0].contains("out of range") && reasons[1].contains("retention"),
         "{reasons:?}"
     );
-    assert!(
-        rows.iter()
-            .any(|r| r.fields.get("payload").is_some_and(|p| p == "up{} 2 -1"))
-    );
+    assert!(rows.iter().any(|r| {
+        r.fields
+            .get("payload")
+            .is_some_and(|p| p == r#"{"labels":{},"time":-1000000,"values":{"value":2.0}}"#)
+    }));
 }
 
 fn histogram() -> Histogram {

@@ -1,7 +1,7 @@
 //! `prometheus.WriteRequest`. Its labels stand in the series as text, so their raw bytes are the key of the series.
 
 use super::labels::Label;
-use super::series::Series;
+use super::series::{Opened, Series};
 use super::type_name;
 use crate::admission::Rejection;
 use crate::metric::{Fault, Pen, Scratch};
@@ -48,30 +48,26 @@ fn metadata(mut message: Reader<'_>, pen: &mut Pen<'_, '_>) -> Result<(), Reject
 }
 
 /// The raw labels of a series and where what is behind them begins. All its labels, whatever stands between them.
-fn key(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, Reader<'_>, usize), Malformed> {
+fn key(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, Reader<'_>), Malformed> {
     let mut reader = Reader::new(bytes);
     let mut behind = reader;
     while let Some((LABEL, _)) = reader.next()? {
         behind = reader;
     }
     let mut key = Cow::Borrowed(&bytes[..bytes.len() - behind.rest().len()]);
-    // Counted, and looked through for stray labels, before a sample of it is taken.
-    let (mut all, mut points) = (behind, 0);
+    // Looked through for stray labels before a sample of it is taken.
+    let mut all = behind;
     loop {
         let before = all.rest();
         let Some((number, _)) = all.next()? else {
             break;
         };
-        match number {
-            LABEL => {
-                let raw = &before[..before.len() - all.rest().len()];
-                key.to_mut().extend_from_slice(raw);
-            }
-            SAMPLE | EXEMPLAR | HISTOGRAM => points += 1,
-            _ => {}
+        if number == LABEL {
+            let raw = &before[..before.len() - all.rest().len()];
+            key.to_mut().extend_from_slice(raw);
         }
     }
-    Ok((key, behind, points))
+    Ok((key, behind))
 }
 
 fn labels(raw: &[u8]) -> Result<Vec<Label<'_>>, Malformed> {
@@ -100,21 +96,14 @@ fn one(
     pen: &mut Pen<'_, '_>,
     scratch: &mut Scratch,
 ) -> Result<(), Rejection> {
-    let (key, mut points, count) = key(bytes)?;
-    let series = Series {
-        number,
-        key: &key,
-        labels: || labels(&key).map_err(Fault::from),
-        created: 0,
-    };
-    let Some(entry) = series.open(pen, count)? else {
-        return Ok(());
-    };
+    let (key, mut points) = key(bytes)?;
+    let series = Series::new(number, &key, 0, || labels(&key).map_err(Fault::from));
+    let opened = series.open(pen)?;
     while let Some((number, value)) = points.next()? {
         match number {
-            SAMPLE => series.sample(pen, entry, value.message()?)?,
-            HISTOGRAM => series.histogram(pen, entry, value.message()?, scratch)?,
-            EXEMPLAR => exemplar(&series, value.bytes()?, pen)?,
+            SAMPLE => series.sample(pen, &opened, value.message()?)?,
+            HISTOGRAM => series.histogram(pen, &opened, value.message()?, scratch)?,
+            EXEMPLAR => exemplar(&series, &opened, value.bytes()?, pen)?,
             _ => {}
         }
     }
@@ -123,6 +112,7 @@ fn one(
 
 fn exemplar<'a, F: Fn() -> Result<Vec<Label<'a>>, Fault>>(
     series: &Series<'_, F>,
+    opened: &Opened,
     bytes: &[u8],
     pen: &mut Pen<'_, '_>,
 ) -> Result<(), Rejection> {
@@ -136,5 +126,5 @@ fn exemplar<'a, F: Fn() -> Result<Vec<Label<'a>>, Fault>>(
         }
     }
     // Its labels have the number that a series' labels have.
-    series.exemplar(pen, Ok(labels(bytes)?), value_of, ms)
+    series.exemplar(pen, opened, Ok(labels(bytes)?), value_of, ms)
 }

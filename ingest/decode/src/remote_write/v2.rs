@@ -2,7 +2,7 @@
 //! series is put together from the symbols.
 
 use super::labels::Label;
-use super::series::Series;
+use super::series::{Opened, Series};
 use super::type_name;
 use crate::admission::Rejection;
 use crate::metric::{Fault, MetricReason, Pen, Scratch};
@@ -125,47 +125,43 @@ impl<'a> One<'a> {
             }
         }
         let symbols = self.symbols;
-        let series = Series {
-            number: self.number,
-            key,
-            labels: || {
-                if refs.len() > MAX_REFS {
-                    return Err(MetricReason::TooMany("labels", MAX_REFS / 2).into());
-                }
-                Ok(labels(refs, symbols)?)
-            },
-            created,
+        let own = || {
+            if refs.len() > MAX_REFS {
+                return Err(MetricReason::TooMany("labels", MAX_REFS / 2));
+            }
+            labels(refs, symbols)
         };
-        if wrong || points == 0 {
-            let fault = match (series.labels)() {
-                Err(fault) => fault,
-                Ok(_) => {
-                    MetricReason::Invalid("a series has neither samples nor histograms").into()
-                }
-            };
-            return series.refuse(pen, fault, (points + exemplars).max(1), String::new);
-        }
-        let Some(entry) = series.open(pen, points + exemplars)? else {
+        let series = Series::new(self.number, key, created, || Ok(own()?));
+        let opened = match wrong || points == 0 {
+            true => {
+                let empty = MetricReason::Invalid("a series has neither samples nor histograms");
+                Err(own().err().unwrap_or(empty))
+            }
+            false => series.open(pen)?,
+        };
+        if let (Err(reason), 0) = (&opened, points + exemplars) {
+            series.refuse(pen, reason);
             return Ok(());
-        };
+        }
         let mut reader = Reader::new(self.bytes);
         while let Some((number, value)) = reader.next()? {
             match number {
-                SAMPLE => series.sample(pen, entry, value.message()?)?,
-                HISTOGRAM => series.histogram(pen, entry, value.message()?, scratch)?,
-                EXEMPLAR => self.exemplar(&series, value.message()?, pen)?,
+                SAMPLE => series.sample(pen, &opened, value.message()?)?,
+                HISTOGRAM => series.histogram(pen, &opened, value.message()?, scratch)?,
+                EXEMPLAR => self.exemplar(&series, &opened, value.message()?, pen)?,
                 _ => {}
             }
         }
-        match about {
-            Some(message) => self.metadata(message, entry, pen),
-            None => Ok(()),
+        match (about, opened) {
+            (Some(message), Ok(entry)) => self.metadata(message, entry, pen),
+            _ => Ok(()),
         }
     }
 
     fn exemplar<F: Fn() -> Result<Vec<Label<'a>>, Fault>>(
         self,
         series: &Series<'_, F>,
+        opened: &Opened,
         mut message: Reader<'_>,
         pen: &mut Pen<'_, '_>,
     ) -> Result<(), Rejection> {
@@ -183,7 +179,7 @@ impl<'a> One<'a> {
         } else {
             labels(&refs, self.symbols)
         };
-        series.exemplar(pen, labels, value_of, ms)
+        series.exemplar(pen, opened, labels, value_of, ms)
     }
 
     /// What a series' metric is. References of it that point nowhere mean nothing.
