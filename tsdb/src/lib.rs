@@ -24,7 +24,6 @@ pub use catalog::{
 pub use engine::{
     Commit, CommitObserver, Done, Engine, EngineConfig, EngineMetrics, OnSifted, QueueDepth,
     Request, RowTransform, Rows, SEAL_ROWS, Sifted, Snapshot, StorageStats, StreamStorage, pick,
-    RowTransform, Rows, SEAL_ROWS, Sifted, Snapshot, StorageStats, StreamStorage, pick,
 };
 pub use error::Error;
 pub use scan::{

@@ -1,6 +1,6 @@
 //! A batch of rows that does not come as a request's body: the same decoders, checks and commit.
 
-use super::ingest::{self, Form, RowRefused, Taken};
+use super::ingest::{self, Form, OnRefusal, RowRefused, Taken};
 use super::keys::{self, Asked, Begun};
 use super::reply;
 use super::{Accepted, ApiError, App, Turn};
@@ -105,7 +105,7 @@ fn lines(app: &App, batch: &Batch<'_>) -> Result<Taken, ApiError> {
     decoded.rows.extend(letters);
     let shed = crate::shedding::shed(app, &mut decoded.rows)?;
     let told = decoded.errors.iter().map(|e| RowRefused {
-        row: e.line,
+        row: Some(e.line),
         reason: e.reason.to_string(),
     });
     Ok(Taken {
@@ -133,7 +133,10 @@ impl Prepared {
     {
         let (stored, known) = match self {
             Prepared::Repeat(accepted) => (None, Some(accepted)),
-            Prepared::New(taken, turn) => (Some(taken.submit(app, turn, arrived)?), None),
+            Prepared::New(taken, turn) => (
+                Some(taken.submit(app, turn, arrived, OnRefusal::Refuse)?),
+                None,
+            ),
         };
         Ok(async move {
             match (stored, known) {

@@ -1,5 +1,7 @@
 //! InfluxDB's routes, as its writers expect them: Telegraf, the v1 and v2 clients, QuestDB's clients.
 
+use super::ingest::commit_rows;
+use super::left_out::leave_out;
 use super::params::Params;
 use super::reply::{self, ApiError, json, status};
 use super::{App, Begun, body, keys};
@@ -35,16 +37,26 @@ struct Refusal {
 /// What a write was answered, as it is kept under its key.
 #[derive(Serialize, Deserialize)]
 struct Kept {
-    /// The first line that was refused, and why.
-    refused: Option<(usize, String)>,
+    /// The first line that was refused, if it is known by its number, and why.
+    refused: Option<(Option<usize>, String)>,
 }
 
 impl Kept {
+    /// The reply to a write of which so many lines were dropped, the first of them for this reason.
+    fn of(first: Option<&(Option<usize>, String)>, dropped: usize) -> Kept {
+        let told = |(line, why): &(Option<usize>, String)| {
+            (*line, format!("partial write: {why} dropped={dropped}"))
+        };
+        Kept {
+            refused: first.map(told),
+        }
+    }
+
     fn reply(self) -> Result<(), Refusal> {
         match self.refused {
             None => Ok(()),
             Some((line, message)) => Err(Refusal {
-                line: Some(line),
+                line,
                 ..Refusal::new(400, message)
             }),
         }
@@ -203,33 +215,49 @@ async fn accept(
     rows.extend(letters);
     drop(body);
     let shed = crate::shedding::shed(app, &mut rows)?;
-    let refused = errors.first().map(|first| {
-        let message = format!(
-            "partial write: unable to parse '{}': {} dropped={rejected}",
-            first.text, first.reason
-        );
-        (first.line, message)
+    let mut first = errors.first().map(|first| {
+        let why = format!("unable to parse '{}': {}", first.text, first.reason);
+        (Some(first.line), why)
     });
-    let mut kept = Kept { refused };
-    let keyed = turn
-        .as_ref()
-        .map(|turn| turn.keyed(&mut kept, |_| false))
-        .transpose()?;
-    if !rows.is_empty() || keyed.is_some() {
-        let mut request = tsdb::Request::of(rows);
-        request.keyed = keyed;
-        let lsn = engine.commit_async(request).await?;
-        drop(turn);
+    let keyed = |kept: &mut Kept| {
+        let turn = turn.as_ref();
+        turn.map(|turn| turn.keyed(kept, |_| false)).transpose()
+    };
+    let mut kept = Kept::of(first.as_ref(), rejected);
+    let reply = keyed(&mut kept)?;
+    let spare = engine.concerns(&rows).then(|| rows.clone());
+    let mut left = 0;
+    let committed = match commit_rows(app, rows, reply) {
+        None => None,
+        Some(commit) => match (commit.await, spare) {
+            // What a filter or a derived stream can't take must not keep the rest out: its sender would drop all of it.
+            (Err(tsdb::Error::Refused(_)), Some(rows)) => {
+                let (rows, out) = leave_out(app, rows).await;
+                left = out.rows;
+                let why = out.told.into_iter().next().map(|t| (None, t.reason));
+                first = first.or(why);
+                kept = Kept::of(first.as_ref(), rejected + left);
+                let reply = keyed(&mut kept)?;
+                match commit_rows(app, rows, reply) {
+                    None => None,
+                    Some(again) => Some(again.await?),
+                }
+            }
+            (committed, _) => Some(committed?),
+        },
+    };
+    drop(turn);
+    if let Some(lsn) = committed {
         metrics.events.acknowledged(lsn.0, arrived);
         shed.count(app);
-        metrics.rows_accepted.fetch_add(
-            accepted.saturating_sub(shed.rows()) as u64,
-            Ordering::Relaxed,
-        );
+        let accepted = accepted.saturating_sub(shed.rows() + left);
+        metrics
+            .rows_accepted
+            .fetch_add(accepted as u64, Ordering::Relaxed);
     }
     metrics
         .rows_rejected
-        .fetch_add(rejected as u64, Ordering::Relaxed);
+        .fetch_add((rejected + left) as u64, Ordering::Relaxed);
     Ok((kept, false))
 }
 

@@ -1,5 +1,6 @@
 //! `POST /api/v1/ingest/{stream}`: NDJSON, JSON and CSV.
 
+use super::left_out::{LeftOut, leave_out};
 use super::params::{Params, name_behind};
 use super::reply::{self, ApiError, json_of};
 use super::{App, Begun, Turn, body, keys};
@@ -15,13 +16,14 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+use tsdb::ledger::KeyedReply;
 use tsdb::{Rows, Stream};
 
 /// Where the route begins; the stream's name follows.
 pub(crate) const PREFIX: &str = "/api/v1/ingest/";
 
 /// Refused rows that a reply tells of; the dead letters hold more.
-const MAX_TOLD: usize = 100;
+pub(super) const MAX_TOLD: usize = 100;
 
 /// What became of rows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,8 +39,35 @@ pub(crate) struct Accepted {
 /// A row, or a line, from 1 on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct RowRefused {
-    pub(crate) row: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) row: Option<usize>,
     pub(crate) reason: String,
+}
+
+impl Accepted {
+    /// Takes note of rows that the commit would have refused.
+    fn leave_out(&mut self, left: LeftOut) {
+        // Numbers of rows are those of the body as long as none was refused before.
+        let numbered = self.rejected == 0;
+        self.accepted = self.accepted.saturating_sub(left.rows);
+        self.rejected += left.rows;
+        let room = MAX_TOLD.saturating_sub(self.errors.len());
+        let told = left.told.into_iter().take(room);
+        self.errors.extend(told.map(|refused| RowRefused {
+            row: refused.row.filter(|_| numbered),
+            ..refused
+        }));
+        if let Some(why) = left.lost {
+            self.notices.push(not_kept(&why));
+        }
+    }
+}
+
+fn not_kept(why: &dyn std::fmt::Display) -> String {
+    format!(
+        "the refused rows are not kept: the stream \"{}\" does not take them ({why})",
+        dead_letter::STREAM
+    )
 }
 
 /// How a body holds its rows.
@@ -118,8 +147,17 @@ async fn take(
     let decode = || decode(app, &ctx, form, &body);
     let decoded = app.heavy.run(body.len(), decode).await?;
     drop(body);
-    let stored = decoded.submit(app, turn, arrived)?;
+    let stored = decoded.submit(app, turn, arrived, OnRefusal::LeaveOut)?;
     Ok((stored.await?, false))
+}
+
+/// What is done when a filter, a table or a derived stream can't take a row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnRefusal {
+    /// It becomes a dead letter, and the others are kept. They are later than what has come meanwhile.
+    LeaveOut,
+    /// Nothing is kept.
+    Refuse,
 }
 
 /// A body's rows, and what was refused of it.
@@ -153,7 +191,10 @@ pub(super) fn decode(
         letters.add(&format_args!("row {row}"), &reason, payload);
         if told.len() < MAX_TOLD {
             let reason = reason.to_string();
-            told.push(RowRefused { row, reason });
+            told.push(RowRefused {
+                row: Some(row),
+                reason,
+            });
         }
     };
     let good = match form {
@@ -178,6 +219,7 @@ impl Taken {
         app: &Arc<App>,
         turn: Option<Turn>,
         arrived: Instant,
+        on_refusal: OnRefusal,
     ) -> Result<impl Future<Output = Result<Accepted, ApiError>> + Send + use<>, ApiError> {
         let DecodedRows {
             mut rows,
@@ -187,10 +229,7 @@ impl Taken {
         let mut notices = Vec::new();
         match self.letters {
             Ok(letters) => rows.extend(letters),
-            Err(error) => notices.push(format!(
-                "the refused rows are not kept: the stream \"{}\" does not take them ({error})",
-                dead_letter::STREAM
-            )),
+            Err(error) => notices.push(not_kept(&error)),
         }
         let mut answer = Accepted {
             accepted,
@@ -199,32 +238,45 @@ impl Taken {
             lsn: 0,
             notices,
         };
-        let keyed = turn
-            .as_ref()
-            .map(|turn| turn.keyed(&mut answer, |a| halve(&mut a.errors)))
-            .transpose()?;
-        let shed = self.shed;
-        let commit = (!rows.is_empty() || keyed.is_some()).then(|| {
-            let mut request = tsdb::Request::of(rows);
-            request.keyed = keyed;
-            app.engine.commit_async(request)
-        });
+        let keyed = |answer: &mut Accepted, turn: &Option<Turn>| {
+            let turn = turn.as_ref();
+            turn.map(|turn| turn.keyed(answer, |a| halve(&mut a.errors)))
+                .transpose()
+        };
+        let reply = keyed(&mut answer, &turn)?;
+        let spare =
+            (on_refusal == OnRefusal::LeaveOut && app.engine.concerns(&rows)).then(|| rows.clone());
+        let commit = commit_rows(app, rows, reply);
         let app = app.clone();
         Ok(async move {
-            answer.lsn = match commit {
+            let committed = match commit {
+                None => None,
+                Some(committed) => match (committed.await, spare) {
+                    (Err(tsdb::Error::Refused(_)), Some(rows)) => {
+                        let (rows, left) = leave_out(&app, rows).await;
+                        answer.leave_out(left);
+                        let reply = keyed(&mut answer, &turn)?;
+                        match commit_rows(&app, rows, reply) {
+                            None => None,
+                            Some(again) => Some(again.await?),
+                        }
+                    }
+                    (committed, _) => Some(committed?),
+                },
+            };
+            answer.lsn = match committed {
                 None => app.engine.published().0,
-                Some(commit) => {
-                    let lsn = commit.await?.0;
-                    app.metrics.events.acknowledged(lsn, arrived);
-                    shed.count(&app);
-                    lsn
+                Some(lsn) => {
+                    app.metrics.events.acknowledged(lsn.0, arrived);
+                    self.shed.count(&app);
+                    lsn.0
                 }
             };
             // Others of the same key find the reply in the ledger now.
             drop(turn);
             let counters = [
-                (&app.metrics.rows_accepted, accepted),
-                (&app.metrics.rows_rejected, rejected),
+                (&app.metrics.rows_accepted, answer.accepted),
+                (&app.metrics.rows_rejected, answer.rejected),
             ];
             for (counter, n) in counters {
                 counter.fetch_add(n as u64, Ordering::Relaxed);
@@ -232,6 +284,19 @@ impl Taken {
             Ok(answer)
         })
     }
+}
+
+/// Hands rows and a reply to the log, if there is either.
+pub(super) fn commit_rows(
+    app: &App,
+    rows: Vec<Rows>,
+    keyed: Option<KeyedReply>,
+) -> Option<impl Future<Output = Result<tsdb::Lsn, tsdb::Error>> + Send + use<>> {
+    (!rows.is_empty() || keyed.is_some()).then(|| {
+        let mut request = tsdb::Request::of(rows);
+        request.keyed = keyed;
+        app.engine.commit_async(request)
+    })
 }
 
 /// Leaves half of the errors out, to make a reply shorter; false when there was none.

@@ -12,6 +12,7 @@ mod heavy;
 mod influx;
 mod ingest;
 mod keys;
+mod left_out;
 mod live;
 mod meta;
 mod otlp;

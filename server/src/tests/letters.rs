@@ -252,3 +252,94 @@ async fn lines_that_are_refused_are_kept_and_tried_again() {
     let counts = "SELECT COUNT(*), COUNT(*) FILTER (WHERE reason = '2000 more rows were refused') FROM dead_letters";
     assert_eq!(rows(&t, counts).await, json!([[10_005, 1]]));
 }
+
+/// What a derived stream can't be computed from is left out of what came by HTTP: a letter, which is replayed when nothing is
+/// computed any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_a_derived_stream_refuses_keeps_no_other_back() {
+    let t = Tester::start(|_| ()).await;
+    t.sql(
+        "CREATE STREAM s (k STRING TAG, v BIGINT, d DECIMAL(9,2), u UBIGINT, b BOOLEAN, f DOUBLE, seen TIMESTAMP, note STRING, ts TIMESTAMP);
+         CREATE STREAM shares AS SELECT 100 / v AS share, ts FROM s",
+    )
+    .await;
+    let row = |v: i64| {
+        format!(
+            r#"{{"k":"a {v}","v":{v},"d":"-1.05","u":18446744073709551615,"b":true,"f":0.1,"seen":"1969-12-31T23:59:59.999999999Z","note":"é\"","ts":"1970-01-01T00:00:00.00000000{v}Z"}}"#
+        )
+    };
+    let body: Vec<String> = (0..9).map(|i| row(i % 4)).collect();
+    let text = body.join("\n");
+    let headers = "content-type: application/x-ndjson\r\nidempotency-key: k1\r\n";
+    let send = || t.request("POST", "/api/v1/ingest/s", headers, text.as_bytes());
+    let first = send().await;
+    let told = first.json();
+    assert_eq!(
+        (&told["accepted"], &told["rejected"]),
+        (&json!(6), &json!(3)),
+        "{told}"
+    );
+    let numbers: Vec<&Value> = (0..3).map(|i| &told["errors"][i]["row"]).collect();
+    assert_eq!(numbers, [1, 5, 9], "{told}");
+    // The reply is kept with what it tells of.
+    let again = send().await;
+    assert_eq!(
+        (again.header("idempotency-replayed"), again.json()),
+        (Some("true"), told)
+    );
+    let all = "SELECT k, v, d, u, b, f, seen, note, ts FROM s WHERE v = 0 ORDER BY ts";
+    assert_eq!(rows(&t, "SELECT COUNT(*) FROM s").await, json!([[6]]));
+    assert_eq!(rows(&t, "SELECT COUNT(*) FROM shares").await, json!([[6]]));
+    let letters = "SELECT stream, source, position FROM dead_letters ORDER BY position";
+    let wanted = json!([
+        ["s", "http", "row 1"],
+        ["s", "http", "row 5"],
+        ["s", "http", "row 9"]
+    ]);
+    assert_eq!(rows(&t, letters).await, wanted);
+    assert_eq!(
+        message(&t, "REPLAY DEAD LETTERS").await,
+        "0 letters replayed, 3 refused again"
+    );
+    t.sql("DROP STREAM shares").await;
+    assert_eq!(
+        message(&t, "REPLAY DEAD LETTERS").await,
+        "3 letters replayed, 0 refused again"
+    );
+    let one = json!([
+        "a 0",
+        0,
+        -1.05,
+        18_446_744_073_709_551_615u64,
+        true,
+        0.1,
+        "1969-12-31T23:59:59.999999999Z",
+        "é\"",
+        "1970-01-01T00:00:00Z"
+    ]);
+    assert_eq!(rows(&t, all).await, json!([one, one, one]));
+
+    // Lines: the answer tells of it, and so that they are not sent again.
+    t.sql("CREATE STREAM cpu (host STRING TAG, used BIGINT, time TIMESTAMP); CREATE STREAM free AS SELECT 100 / used AS n, time FROM cpu")
+        .await;
+    let lines = "cpu,host=a used=1i 1\ncpu,host=b used=0i 2\nother x=1 3\ncpu,host=c used=2i 4\n";
+    let reply = t.post("/write?db=default", lines).await;
+    assert_eq!(reply.status, 400);
+    let told = reply.text().to_lowercase();
+    assert!(
+        told.contains("partial write: ") && told.contains("zero") && told.contains("dropped=1"),
+        "{told}"
+    );
+    let counts = "SELECT (SELECT COUNT(*) FROM cpu), (SELECT COUNT(*) FROM free), (SELECT COUNT(*) FROM other)";
+    assert_eq!(rows(&t, counts).await, json!([[2, 2, 1]]));
+    t.sql("DROP STREAM free").await;
+    assert_eq!(
+        message(&t, "REPLAY DEAD LETTERS FROM cpu").await,
+        "1 letters replayed, 0 refused again"
+    );
+    let host = "SELECT host, used, time FROM cpu WHERE used = 0";
+    assert_eq!(
+        rows(&t, host).await,
+        json!([["b", 0, "1970-01-01T00:00:00.000000002Z"]])
+    );
+}

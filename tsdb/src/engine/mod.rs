@@ -177,6 +177,12 @@ impl Engine {
         shared.transforms.check(rows, shared.clock.as_ref())
     }
 
+    /// Whether the engine's transform has anything to do with these rows.
+    #[must_use]
+    pub fn concerns(&self, rows: &[Rows]) -> bool {
+        self.shared().transforms.concern(rows)
+    }
+
     /// Leaves out the rows that the engine's transform would refuse, and tells of each; nothing is committed. For requests
     /// that nobody sends again in part.
     #[must_use]
