@@ -10,8 +10,10 @@ pub const STREAM: &str = "dead_letters";
 pub const MAX_LETTERS: usize = 10_000;
 /// Bytes of a refused row that are kept.
 pub const MAX_PAYLOAD: usize = 64 << 10;
+/// Bytes of a reason that are kept: it may hold a value of any length.
+pub const MAX_REASON: usize = 4 << 10;
 /// Bytes of all refused rows of a request that are kept.
-const MAX_PAYLOADS: usize = 32 << 20;
+pub const MAX_PAYLOADS: usize = 32 << 20;
 
 /// Its columns behind `time`.
 const COLUMNS: [(&str, Role); 5] = [
@@ -30,6 +32,12 @@ const MESSAGE_COLUMNS: [(&str, DataType); 4] = [
     ("headers", DataType::Utf8),
     ("payload_hex", DataType::Utf8),
 ];
+
+/// The first part of a text, at most so many bytes of it.
+#[must_use]
+pub fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
 
 /// Where a request's rows come from and were to go.
 #[derive(Clone, Copy)]

@@ -293,10 +293,12 @@ impl QueryEngine {
         }))
     }
 
-    /// What streams do with rows as they come in, by database and name.
+    /// What streams, or one of them, do with rows as they come in, by database and name.
     #[must_use]
-    pub fn clauses(&self) -> BTreeMap<(String, String), Clauses> {
-        let all = self.engine().catalog().objects(KIND).into_iter();
+    pub fn clauses(&self, of: Option<&Stream>) -> BTreeMap<(String, String), Clauses> {
+        let mut all = self.engine().catalog().objects(KIND);
+        all.retain(|o| of.is_none_or(|s| s.db == o.db && s.name == o.name));
+        let all = all.into_iter();
         let clauses = all.filter_map(|object| {
             let definition = Definition::decode(&object.payload)?;
             let create = made_by(&definition).ok()?;

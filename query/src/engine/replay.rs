@@ -162,7 +162,16 @@ impl QueryEngine {
             }
             self.redeliver(&decoder, &db, &batch, &mut outcome).await?;
         }
-        if let (Some(unknown), false) = (unknown, seen) {
+        let is_sink = || {
+            let sinks = self.sinks().map_or_else(Vec::new, |s| s.list());
+            let mut of_db = sinks.iter().filter(|s| s.db == db);
+            of_db.any(|s| Some(&s.name) == name.as_ref())
+        };
+        if let Some(unknown) = unknown
+            && !seen
+            && predicate.is_none()
+            && !is_sink()
+        {
             return Err(unknown.locate(sql));
         }
         let Outcome {

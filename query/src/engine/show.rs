@@ -155,7 +155,7 @@ impl QueryEngine {
         let rows: Vec<(String, String, &str)> = match named {
             Named::Stream(stream) => {
                 let key = (stream.db.clone(), stream.name.clone());
-                let clauses = self.clauses().remove(&key);
+                let clauses = self.clauses(Some(&stream)).remove(&key);
                 notices = clauses.map_or_else(Vec::new, Clauses::lines);
                 stream
                     .schema()

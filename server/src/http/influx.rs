@@ -1,7 +1,6 @@
 //! InfluxDB's routes, as its writers expect them: Telegraf, the v1 and v2 clients, QuestDB's clients.
 
-use super::ingest::commit_rows;
-use super::left_out::leave_out;
+use super::left_out::{Attempt, LeftOut, commit_rows};
 use super::params::Params;
 use super::reply::{self, ApiError, json, status};
 use super::{App, Begun, body, keys};
@@ -225,27 +224,22 @@ async fn accept(
     };
     let mut kept = Kept::of(first.as_ref(), rejected);
     let reply = keyed(&mut kept)?;
-    let spare = engine.concerns(&rows).then(|| rows.clone());
-    let mut left = 0;
-    let committed = match commit_rows(app, rows, reply) {
-        None => None,
-        Some(commit) => match (commit.await, spare) {
-            // What a filter or a derived stream can't take must not keep the rest out: its sender would drop all of it.
-            (Err(tsdb::Error::Refused(_)), Some(rows)) => {
-                let (rows, out) = leave_out(app, rows).await;
-                left = out.rows;
-                let why = out.told.into_iter().next().map(|t| (None, t.reason));
-                first = first.or(why);
-                kept = Kept::of(first.as_ref(), rejected + left);
-                let reply = keyed(&mut kept)?;
-                match commit_rows(app, rows, reply) {
-                    None => None,
-                    Some(again) => Some(again.await?),
-                }
-            }
-            (committed, _) => Some(committed?),
-        },
+    let attempt = Attempt {
+        spare: engine.concerns(&rows).then(|| rows.clone()),
+        commit: commit_rows(app, rows, reply),
+        numbered: false,
     };
+    let mut left = 0;
+    // What a filter or a derived stream can't take must not keep the rest out: its sender would drop all of it.
+    let note = |out: LeftOut| {
+        left += out.rows;
+        if first.is_none() {
+            first = out.told.into_iter().next().map(|t| (None, t.reason));
+        }
+        kept = Kept::of(first.as_ref(), rejected + left);
+        keyed(&mut kept).map_err(Refusal::from)
+    };
+    let committed = attempt.finish(app, note).await?;
     drop(turn);
     if let Some(lsn) = committed {
         metrics.events.acknowledged(lsn.0, arrived);

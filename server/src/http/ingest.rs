@@ -1,6 +1,6 @@
 //! `POST /api/v1/ingest/{stream}`: NDJSON, JSON and CSV.
 
-use super::left_out::{LeftOut, leave_out};
+use super::left_out::{Attempt, LeftOut, commit_rows};
 use super::params::{Params, name_behind};
 use super::reply::{self, ApiError, json_of};
 use super::{App, Begun, Turn, body, keys};
@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
-use tsdb::ledger::KeyedReply;
 use tsdb::{Rows, Stream};
 
 /// Where the route begins; the stream's name follows.
@@ -47,16 +46,11 @@ pub(crate) struct RowRefused {
 impl Accepted {
     /// Takes note of rows that the commit would have refused.
     fn leave_out(&mut self, left: LeftOut) {
-        // Numbers of rows are those of the body as long as none was refused before.
-        let numbered = self.rejected == 0;
         self.accepted = self.accepted.saturating_sub(left.rows);
         self.rejected += left.rows;
         let room = MAX_TOLD.saturating_sub(self.errors.len());
         let told = left.told.into_iter().take(room);
-        self.errors.extend(told.map(|refused| RowRefused {
-            row: refused.row.filter(|_| numbered),
-            ..refused
-        }));
+        self.errors.extend(told);
         if let Some(why) = left.lost {
             self.notices.push(not_kept(&why));
         }
@@ -244,26 +238,19 @@ impl Taken {
                 .transpose()
         };
         let reply = keyed(&mut answer, &turn)?;
-        let spare =
-            (on_refusal == OnRefusal::LeaveOut && app.engine.concerns(&rows)).then(|| rows.clone());
-        let commit = commit_rows(app, rows, reply);
+        let leaves_out = on_refusal == OnRefusal::LeaveOut && app.engine.concerns(&rows);
+        let attempt = Attempt {
+            spare: leaves_out.then(|| rows.clone()),
+            commit: commit_rows(app, rows, reply),
+            numbered: rejected == 0,
+        };
         let app = app.clone();
         Ok(async move {
-            let committed = match commit {
-                None => None,
-                Some(committed) => match (committed.await, spare) {
-                    (Err(tsdb::Error::Refused(_)), Some(rows)) => {
-                        let (rows, left) = leave_out(&app, rows).await;
-                        answer.leave_out(left);
-                        let reply = keyed(&mut answer, &turn)?;
-                        match commit_rows(&app, rows, reply) {
-                            None => None,
-                            Some(again) => Some(again.await?),
-                        }
-                    }
-                    (committed, _) => Some(committed?),
-                },
+            let note = |left| {
+                answer.leave_out(left);
+                keyed(&mut answer, &turn)
             };
+            let committed = attempt.finish::<ApiError>(&app, note).await?;
             answer.lsn = match committed {
                 None => app.engine.published().0,
                 Some(lsn) => {
@@ -284,19 +271,6 @@ impl Taken {
             Ok(answer)
         })
     }
-}
-
-/// Hands rows and a reply to the log, if there is either.
-pub(super) fn commit_rows(
-    app: &App,
-    rows: Vec<Rows>,
-    keyed: Option<KeyedReply>,
-) -> Option<impl Future<Output = Result<tsdb::Lsn, tsdb::Error>> + Send + use<>> {
-    (!rows.is_empty() || keyed.is_some()).then(|| {
-        let mut request = tsdb::Request::of(rows);
-        request.keyed = keyed;
-        app.engine.commit_async(request)
-    })
 }
 
 /// Leaves half of the errors out, to make a reply shorter; false when there was none.

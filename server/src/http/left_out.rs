@@ -4,85 +4,180 @@
 use super::App;
 use super::ingest::{MAX_TOLD, RowRefused};
 use crate::encode::rfc3339;
-use ingest::dead_letter::{self, Letters, MAX_LETTERS, MAX_PAYLOAD, Origin};
+use ingest::dead_letter::{
+    self, Letters, MAX_LETTERS, MAX_PAYLOAD, MAX_PAYLOADS, MAX_REASON, Origin, cut,
+};
 use ingest::decode::typed::decimal_text;
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use tsdb::types::{Batch, DataType, SeriesId};
+use tsdb::ledger::KeyedReply;
+use tsdb::types::{Batch, DataType, Lsn, SeriesId};
 use tsdb::{Rows, Stream};
 
-/// Bytes of rows that are kept as letters; of what goes beyond, the number is.
-const MAX_PAYLOADS: usize = 16 << 20;
+/// How often rows are searched for what can't be taken: while one search goes on, a table's rows or what is derived may become
+/// others.
+const SEARCHES: usize = 3;
+/// What the search for one row costs, in bytes that are decoded in that time.
+const SEARCH: usize = 64 << 10;
 
 /// What was left out of a request.
 #[derive(Default)]
 pub(super) struct LeftOut {
     /// How many rows.
     pub(super) rows: usize,
-    /// The first of them, and why.
+    /// The first of them, by their numbers among the rows of their stream, and why.
     pub(super) told: Vec<RowRefused>,
-    /// Why their letters are not kept, if so.
+    /// Why letters are not kept, if so.
     pub(super) lost: Option<String>,
 }
 
-/// Rows of one stream.
+/// Rows to be committed, those that can't be taken left out.
+pub(super) struct Attempt<C> {
+    /// The first commit, under way; `None` when there is nothing to be committed.
+    pub(super) commit: Option<C>,
+    /// Its rows once more, if some may be left out.
+    pub(super) spare: Option<Vec<Rows>>,
+    /// Whether rows have the numbers that they had in the body.
+    pub(super) numbered: bool,
+}
+
+impl<C: Future<Output = Result<Lsn, tsdb::Error>>> Attempt<C> {
+    /// Waits for the commit, and commits what is left when rows are refused. `reply` takes note of these, and gives what is
+    /// to be kept under the request's key.
+    pub(super) async fn finish<E: From<tsdb::Error>>(
+        self,
+        app: &App,
+        mut reply: impl FnMut(LeftOut) -> Result<Option<KeyedReply>, E>,
+    ) -> Result<Option<Lsn>, E> {
+        let Some(commit) = self.commit else {
+            return Ok(None);
+        };
+        let (mut outcome, mut spare) = (commit.await, self.spare);
+        for search in 1..=SEARCHES {
+            let (Err(tsdb::Error::Refused(_)), Some(rows)) = (&outcome, spare.take()) else {
+                break;
+            };
+            let work = work(app, &rows);
+            let search_all = || leave_out(app, rows, self.numbered);
+            let (rows, left) = app.heavy.run(work, search_all).await?;
+            let keyed = reply(left)?;
+            spare = (search < SEARCHES).then(|| rows.clone());
+            match commit_rows(app, rows, keyed) {
+                None => return Ok(None),
+                Some(again) => outcome = again.await,
+            }
+        }
+        Ok(Some(outcome?))
+    }
+}
+
+/// Hands rows and a reply to the log, if there is either.
+pub(super) fn commit_rows(
+    app: &App,
+    rows: Vec<Rows>,
+    keyed: Option<KeyedReply>,
+) -> Option<impl Future<Output = Result<Lsn, tsdb::Error>> + Send + use<>> {
+    (!rows.is_empty() || keyed.is_some()).then(|| {
+        let mut request = tsdb::Request::of(rows);
+        request.keyed = keyed;
+        app.engine.commit_async(request)
+    })
+}
+
+/// What it may cost to look at these rows, in bytes that are decoded in that time.
+pub(super) fn work(app: &App, rows: &[Rows]) -> usize {
+    match app.engine.concerns(rows) {
+        true => rows.iter().map(Rows::count).sum::<usize>() * SEARCH,
+        false => 0,
+    }
+}
+
+/// Something may be derived from letters, too: those that it can't take are not worth the rows. Says why one can't be.
+pub(super) fn letters_that_can_be_taken(
+    app: &App,
+    letters: Vec<Rows>,
+) -> (Vec<Rows>, Option<String>) {
+    match app.engine.sift(letters, &mut |_, _, _| {}) {
+        Ok(sifted) => (sifted.rows, sifted.why),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    }
+}
+
+/// Rows of one stream that are left out.
 struct Refused {
     stream: Arc<Stream>,
+    /// Number, reason, and the row as text.
     rows: Vec<(usize, String, String)>,
     /// More of them, which are counted alone.
     more: usize,
 }
 
-/// What the search for such a row costs, in bytes that are decoded in that time.
-const SEARCH: usize = 4 << 10;
-
-/// Takes such rows out of a request, and puts their letters in.
-pub(super) async fn leave_out(app: &App, rows: Vec<Rows>) -> (Vec<Rows>, LeftOut) {
-    let work = rows.iter().map(Rows::count).sum::<usize>();
-    let search = || search(app, rows);
-    app.heavy.run(work.saturating_mul(SEARCH), search).await
+/// Those of a request.
+#[derive(Default)]
+struct AllRefused {
+    streams: Vec<Refused>,
+    letters: usize,
+    bytes: usize,
 }
 
-fn search(app: &App, rows: Vec<Rows>) -> (Vec<Rows>, LeftOut) {
-    let (mut all, mut bytes, mut letters): (Vec<Refused>, usize, usize) = (Vec::new(), 0, 0);
-    let mut left = LeftOut::default();
-    let catalog = app.engine.catalog();
-    let mut refuse = |row: &Batch, number: usize, why: &str| {
-        let at = all.iter().position(|r| r.stream.id == row.stream);
-        let at = at.or_else(|| {
-            let stream = catalog.stream_by_id(row.stream)?;
-            all.push(Refused {
-                stream,
+impl AllRefused {
+    fn of(&mut self, stream: &Arc<Stream>) -> &mut Refused {
+        let at = self.streams.iter().position(|r| r.stream.id == stream.id);
+        let at = at.unwrap_or_else(|| {
+            self.streams.push(Refused {
+                stream: Arc::clone(stream),
                 rows: Vec::new(),
                 more: 0,
             });
-            Some(all.len() - 1)
+            self.streams.len() - 1
         });
-        let Some(of) = at.and_then(|at| all.get_mut(at)) else {
-            return;
-        };
-        // A letter of a letter would tell nothing.
-        if of.stream.name == dead_letter::STREAM {
+        &mut self.streams[at]
+    }
+
+    fn add(&mut self, stream: &Arc<Stream>, row: &Batch, number: usize, why: &str) {
+        if self.letters >= MAX_LETTERS || self.bytes >= MAX_PAYLOADS {
+            self.of(stream).more += 1;
             return;
         }
+        let mut text = json_row(stream, row);
+        text.truncate(text.floor_char_boundary(MAX_PAYLOAD));
+        self.letters += 1;
+        self.bytes += text.len() + why.len();
+        self.of(stream).rows.push((number, why.to_owned(), text));
+    }
+}
+
+/// Takes rows that can't be taken out of a request, and puts their letters in.
+fn leave_out(
+    app: &App,
+    rows: Vec<Rows>,
+    numbered: bool,
+) -> Result<(Vec<Rows>, LeftOut), tsdb::Error> {
+    let (mut all, mut left) = (AllRefused::default(), LeftOut::default());
+    let catalog = app.engine.catalog();
+    let mut refuse = |row: &Batch, number: usize, why: &str| {
+        let why = cut(why, MAX_REASON);
         left.rows += 1;
         if left.told.len() < MAX_TOLD {
             left.told.push(RowRefused {
-                row: Some(number),
+                row: numbered.then_some(number),
                 reason: why.to_owned(),
             });
         }
-        if letters >= MAX_LETTERS || bytes >= MAX_PAYLOADS {
-            of.more += 1;
-            return;
+        let stream = catalog.stream_by_id(row.stream);
+        // A letter of a letter would tell nothing.
+        match stream.filter(|s| s.name != dead_letter::STREAM) {
+            Some(stream) => all.add(&stream, row, number, why),
+            None => left.lost = Some(why.to_owned()),
         }
-        let text = json_row(&of.stream, row);
-        letters += 1;
-        bytes += text.len() + why.len();
-        of.rows.push((number, why.to_owned(), text));
     };
-    let mut kept = app.engine.sift(rows, &mut refuse).rows;
-    for of in &all {
+    let mut kept = app.engine.sift(rows, &mut refuse)?.rows;
+    let behind = if numbered {
+        ""
+    } else {
+        " of those that could be read"
+    };
+    for of in &all.streams {
         let mut letters = Letters::new(Origin {
             catalog,
             db: &of.stream.db,
@@ -91,26 +186,23 @@ fn search(app: &App, rows: Vec<Rows>) -> (Vec<Rows>, LeftOut) {
             now_ns: app.engine.clock().wall_ns(),
         });
         for (number, why, text) in &of.rows {
-            let text = text.as_bytes();
-            letters.add(
-                &format_args!("row {number}"),
-                why,
-                &text[..text.len().min(MAX_PAYLOAD)],
-            );
+            let place = format_args!("row {number}{behind}");
+            letters.add(&place, why, text.as_bytes());
         }
         if of.more > 0 {
             letters.leave_out(of.more);
         }
         match letters.finish() {
-            // Something may be computed from letters, too: one that it can't take is not worth the rows.
             Ok(letters) => {
                 let letters = letters.into_iter().collect();
-                kept.extend(app.engine.sift(letters, &mut |_, _, _| {}).rows);
+                let (letters, lost) = letters_that_can_be_taken(app, letters);
+                kept.extend(letters);
+                left.lost = lost.or(left.lost);
             }
             Err(error) => left.lost = Some(error.to_string()),
         }
     }
-    (kept, left)
+    Ok((kept, left))
 }
 
 /// The first row of a batch as a row of JSON, from which it is made again.
@@ -136,7 +228,8 @@ fn json_row(stream: &Stream, row: &Batch) -> String {
         let value = match column.data_type {
             DataType::Float64 => values.f64_at(0).into(),
             DataType::Decimal { scale, .. } => decimal_text(values.i128_at(0), scale).into(),
-            DataType::Utf8 => String::from_utf8_lossy(values.str_at(0)).into(),
+            // What goes beyond would be cut off anyway.
+            DataType::Utf8 => cut(&String::from_utf8_lossy(values.str_at(0)), MAX_PAYLOAD).into(),
             DataType::Bool => (values.i64_at(0) != 0).into(),
             DataType::Int64 => values.i64_at(0).into(),
             DataType::UInt64 => values.i64_at(0).cast_unsigned().into(),

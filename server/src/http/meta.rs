@@ -157,7 +157,7 @@ pub(crate) async fn streams(State(app): State<Arc<App>>, request: Request) -> Re
     let wanted = all
         .iter()
         .filter(|s| db.as_ref().is_none_or(|db| s.db == **db));
-    let mut clauses = app.query.clauses();
+    let mut clauses = app.query.clauses(None);
     json_of(&Streams {
         streams: wanted
             .map(|s| describe(s, &snapshot, &mut clauses))
@@ -177,7 +177,7 @@ pub(crate) async fn stream(State(app): State<Arc<App>>, request: Request) -> Res
     };
     match app.engine.catalog().lookup(&db, &name) {
         Ok(Some(stream)) => {
-            let mut clauses = app.query.clauses();
+            let mut clauses = app.query.clauses(Some(&stream));
             json_of(&describe(&stream, &app.engine.snapshot(), &mut clauses))
         }
         Ok(None) => {

@@ -2,10 +2,11 @@
 
 use super::params::Params;
 use super::reply::{self, ApiError};
-use super::{App, body};
+use super::{App, body, left_out};
 use http::request::Parts;
 use hyper::body::Incoming;
 use ingest::admission::{Encoding, Rejection};
+use ingest::dead_letter::{MAX_REASON, cut};
 use ingest::decode::metric::{DecodedMetrics, MetricContext, SiftedLetters};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -77,9 +78,10 @@ async fn commit(
     let shed = crate::shedding::shed(app, &mut rows)?;
     // No sender of metrics sends a part of its request again: what a filter or a derived stream can't take must not keep
     // the rest out.
-    let sifted = sift(app, ctx, rows);
+    let work = left_out::work(app, &rows);
+    let sifted = app.heavy.run(work, || sift(app, ctx, rows)).await?;
     rejected += sifted.refused;
-    errors.extend(sifted.why);
+    errors.extend(sifted.why.map(|why| cut(&why, MAX_REASON).to_owned()));
     let accepted = (samples + histograms + exemplars).saturating_sub(sifted.refused + shed.rows());
     if !sifted.rows.is_empty() {
         let request = tsdb::Request::of(sifted.rows);
@@ -112,15 +114,14 @@ async fn commit(
 }
 
 /// Leaves out the rows that can't be taken, and adds their letters to the others.
-fn sift(app: &App, ctx: &MetricContext<'_>, rows: Vec<Rows>) -> Sifted {
+fn sift(app: &App, ctx: &MetricContext<'_>, rows: Vec<Rows>) -> Result<Sifted, tsdb::Error> {
     let mut letters = SiftedLetters::new(ctx);
     let mut sifted = app.engine.sift(rows, &mut |row, number, why| {
         letters.add(row, number, why);
-    });
+    })?;
     if sifted.refused > 0 {
-        // Something may be computed from letters, too: one that it can't take is not worth the samples.
-        let letters = app.engine.sift(letters.finish(), &mut |_, _, _| {});
-        sifted.rows.extend(letters.rows);
+        let (letters, _) = left_out::letters_that_can_be_taken(app, letters.finish());
+        sifted.rows.extend(letters);
     }
-    sifted
+    Ok(sifted)
 }

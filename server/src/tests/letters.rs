@@ -281,6 +281,15 @@ async fn a_row_that_a_derived_stream_refuses_keeps_no_other_back() {
     );
     let numbers: Vec<&Value> = (0..3).map(|i| &told["errors"][i]["row"]).collect();
     assert_eq!(numbers, [1, 5, 9], "{told}");
+    // Thousands of them are no slip: nothing is taken, and the search ends.
+    let hopeless = format!("{}\n", row(0)).repeat(12_000);
+    let refused = t
+        .request("POST", "/api/v1/ingest/s", NDJSON, hopeless.as_bytes())
+        .await;
+    assert_eq!(
+        (refused.status, &refused.json()["error"]["code"]),
+        (422, &json!("refused"))
+    );
     // The reply is kept with what it tells of.
     let again = send().await;
     assert_eq!(

@@ -64,6 +64,19 @@ async fn a_table_takes_rows_and_deletes_by_http_and_enriches_what_comes_next() {
     let kept = t.sql(users).await["rows"].clone();
     assert_eq!(kept, json!([[1, "Eve"], [7, "Kim"]]));
     t.sql("DELETE FROM users WHERE id = 7").await;
+    // The others keep their order: the newest of a key stays the newest.
+    let row = |i: i64| match i {
+        1 => r#"{"name":"nobody"}"#.to_owned(),
+        300 => r#"{"id":7,"name":"old"}"#.to_owned(),
+        1500 => r#"{"id":7,"name":"new"}"#.to_owned(),
+        i => format!(r#"{{"id":{},"name":"x","_deleted":true}}"#, 1000 + i),
+    };
+    let many: Vec<String> = (1..=2000).map(row).collect();
+    let reply = post("users", &many.join("\n")).await.json();
+    assert_eq!(reply["rejected"], json!(1), "{reply}");
+    let kept = t.sql(users).await["rows"].clone();
+    assert_eq!(kept, json!([[1, "Eve"], [7, "new"]]));
+    t.sql("DELETE FROM users WHERE id = 7").await;
     let lines = t
         .post("/write?db=default", "users,host=a name=\"x\" 1")
         .await;

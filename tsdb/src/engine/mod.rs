@@ -29,6 +29,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
+use transform::Sieve;
 use tsdb_types::{Lsn, StreamId};
 
 /// How an engine is to be opened.
@@ -184,31 +185,33 @@ impl Engine {
     }
 
     /// Leaves out the rows that the engine's transform would refuse, and tells of each; nothing is committed. For requests
-    /// that nobody sends again in part.
-    #[must_use]
-    pub fn sift(&self, rows: Vec<Rows>, on_refused: OnSifted<'_>) -> Sifted {
+    /// that nobody sends again in part. Each refused row takes the transform some twenty looks.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when there are thousands of them.
+    pub fn sift(&self, rows: Vec<Rows>, on_refused: OnSifted<'_>) -> Result<Sifted, Error> {
         let shared = self.shared();
-        if !shared.transforms.concern(&rows) {
-            return Sifted {
+        if !self.concerns(&rows) {
+            return Ok(Sifted {
                 rows,
                 ..Sifted::default()
-            };
+            });
         }
         let check = |rows: Rows| shared.transforms.check(vec![rows], shared.clock.as_ref());
-        let (mut sifted, mut seen) = (Sifted::default(), HashMap::new());
+        let (mut sieve, mut seen) = (Sieve::new(&check, on_refused), HashMap::new());
         for rows in rows {
             match self.catalog().stream_by_id(rows.stream()) {
                 Some(stream) => {
                     let seen: &mut usize = seen.entry(stream.id).or_default();
                     let before = *seen;
                     *seen += rows.count();
-                    sifted.add(rows, before, &stream.schema(), &check, on_refused);
+                    sieve.add(rows, before, &stream.schema())?;
                 }
                 // The commit says so.
-                None => sifted.rows.push(rows),
+                None => sieve.sifted.rows.push(rows),
             }
         }
-        sifted
+        Ok(sieve.sifted)
     }
 
     /// Whether the request's rows may be taken now.

@@ -93,41 +93,97 @@ pub struct Sifted {
 /// why.
 pub type OnSifted<'a> = &'a mut dyn FnMut(&Batch, usize, &str);
 
-impl Sifted {
-    /// Takes rows that `check` lets pass, those of a batch that it does not by halves. `before` rows of the stream came
-    /// before these.
-    pub(crate) fn add(
-        &mut self,
-        rows: Rows,
-        before: usize,
-        schema: &Schema,
-        check: &dyn Fn(Rows) -> Result<(), Error>,
-        on_refused: OnSifted<'_>,
-    ) {
-        let why = match check(rows.clone()) {
+/// So often a search asks the transform about a part that it refuses. What has more such rows is refused as a whole: it is not
+/// a slip here and there, and the search would take minutes.
+const MAX_ASKED: usize = 20_000;
+
+/// The search for rows that a transform refuses.
+pub(crate) struct Sieve<'a> {
+    pub(crate) check: &'a dyn Fn(Rows) -> Result<(), Error>,
+    pub(crate) on_refused: OnSifted<'a>,
+    pub(crate) sifted: Sifted,
+    asked: usize,
+}
+
+impl<'a> Sieve<'a> {
+    pub(crate) fn new(
+        check: &'a dyn Fn(Rows) -> Result<(), Error>,
+        on_refused: OnSifted<'a>,
+    ) -> Sieve<'a> {
+        Sieve {
+            check,
+            on_refused,
+            sifted: Sifted::default(),
+            asked: 0,
+        }
+    }
+
+    /// Takes rows that the transform lets pass, those of a batch that it does not by halves. They keep their order, and stay
+    /// sealed or not: that is what a commit goes by. `before` rows of the stream came before these.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when too many are refused.
+    pub(crate) fn add(&mut self, rows: Rows, before: usize, schema: &Schema) -> Result<(), Error> {
+        let why = match (self.check)(rows.clone()) {
             Err(Error::Refused(why)) => why,
             // What else there may be, the commit tells.
-            _ => return self.rows.push(rows),
-        };
-        let batch = match rows {
-            Rows::Sealed(batch) => Some(batch),
-            Rows::Small(builder) => builder.finish(),
-        };
-        let Some(batch) = batch else { return };
-        if batch.rows <= 1 {
-            self.refused += batch.rows;
-            on_refused(&batch, before + 1, &why);
-            self.why.get_or_insert(why);
-            return;
-        }
-        let all: Vec<u32> = (0..batch.rows as u32).collect();
-        let (mut before, half) = (before, batch.rows.div_ceil(2));
-        for half in all.chunks(half) {
-            if let Some(rows) = Rows::from_builder(pick(&batch, schema, half)) {
-                self.add(rows, before, schema, check, on_refused);
+            _ => {
+                self.sifted.rows.push(rows);
+                return Ok(());
             }
-            before += half.len();
+        };
+        let (batch, sealed) = match rows {
+            Rows::Sealed(batch) => (Some(batch), true),
+            Rows::Small(builder) => (builder.finish(), false),
+        };
+        let Some(batch) = batch else { return Ok(()) };
+        let (all, mut good) = ((0..batch.rows as u32).collect::<Vec<_>>(), Vec::new());
+        self.search(&batch, &all, why, before, schema, &mut good)?;
+        let kept = pick(&batch, schema, &good);
+        let kept = match (good.is_empty(), sealed) {
+            (true, _) => None,
+            (false, true) => kept.finish().map(Rows::Sealed),
+            (false, false) => Some(Rows::Small(kept)),
+        };
+        self.sifted.rows.extend(kept);
+        Ok(())
+    }
+
+    /// Finds the good ones of rows that are refused together.
+    fn search(
+        &mut self,
+        batch: &Batch,
+        rows: &[u32],
+        why: String,
+        before: usize,
+        schema: &Schema,
+        good: &mut Vec<u32>,
+    ) -> Result<(), Error> {
+        self.asked += 1;
+        if self.asked > MAX_ASKED {
+            let why = format!("{why}; so many rows can't be taken that none of the request is");
+            return Err(Error::Refused(why));
         }
+        if let [row] = rows {
+            if let Some(alone) = pick(batch, schema, rows).finish() {
+                (self.on_refused)(&alone, before + *row as usize + 1, &why);
+            }
+            self.sifted.refused += 1;
+            self.sifted.why.get_or_insert(why);
+            return Ok(());
+        }
+        for half in rows.chunks(rows.len().div_ceil(2).max(1)) {
+            let Some(part) = Rows::from_builder(pick(batch, schema, half)) else {
+                continue;
+            };
+            match (self.check)(part) {
+                Err(Error::Refused(why)) => {
+                    self.search(batch, half, why, before, schema, good)?;
+                }
+                _ => good.extend_from_slice(half),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -255,18 +311,36 @@ mod tests {
             );
         }
         // Each by itself, in whatever form they come.
-        for sealed in [true, false] {
+        let of = |rows| {
+            let batch = match rows {
+                Rows::Sealed(batch) => batch,
+                Rows::Small(builder) => builder.finish().unwrap(),
+            };
+            let values = batch.column(ColumnId(2)).unwrap();
+            let all: Vec<i64> = (0..batch.rows).map(|i| values.i64_at(i)).collect();
+            all
+        };
+        for small in [true, false] {
             // Of the stream's rows, the first ones come in a batch of their own.
-            let mut parts = rows(&from, 0..4, sealed).rows;
-            parts.extend(rows(&from, 12..80, sealed).rows);
+            let mut parts = rows(&from, 0..4, small).rows;
+            parts.extend(rows(&from, 12..80, small).rows);
             let mut told = Vec::new();
             let sifted = engine.sift(parts, &mut |row, number, why| {
                 assert_eq!(row.rows, 1);
                 let value = row.column(ColumnId(2)).unwrap().i64_at(0);
                 told.push((value, number, why.contains("13")));
             });
+            let sifted = sifted.unwrap();
             let left: usize = sifted.rows.iter().map(Rows::count).sum();
             assert_eq!((left, sifted.refused), (70, 2));
+            // The order stays, and so does what a commit goes by.
+            let forms: Vec<bool> = (sifted.rows.iter())
+                .map(|r| matches!(r, Rows::Small(_)))
+                .collect();
+            assert_eq!(forms, [small; 2]);
+            let kept: Vec<i64> = sifted.rows.into_iter().flat_map(of).collect();
+            let wanted = (0..4).chain(12..80).filter(|v| ![13, 77].contains(v));
+            assert_eq!(kept, wanted.collect::<Vec<_>>());
             assert_eq!(sifted.why.as_deref(), Some("13"));
             assert_eq!(told, [(13, 6, true), (77, 70, false)]);
         }

@@ -2,15 +2,13 @@
 
 use super::MetricContext;
 use super::letter::short;
-use crate::dead_letter::{Letters, MAX_LETTERS, MAX_PAYLOAD, Origin};
+use crate::dead_letter::{Letters, MAX_LETTERS, MAX_PAYLOAD, MAX_REASON, Origin};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use tsdb::Rows;
 
 /// Refused points that a reply tells of.
 pub const MAX_TOLD: usize = 20;
-/// Bytes of a reason that are kept.
-const MAX_REASON: usize = 4 << 10;
 /// Bytes of all refused points of a request that are kept.
 const MAX_PAYLOADS: usize = 16 << 20;
 
