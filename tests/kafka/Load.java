@@ -155,6 +155,9 @@ public final class Load {
         settings.put("bootstrap.servers", brokers);
         settings.put("enable.idempotence", "true");
         settings.put("acks", "all");
+        // With several on their way the topic itself once had records twice behind a kill of the broker, and a case counts what
+        // was sent.
+        settings.put("max.in.flight.requests.per.connection", bare ? "5" : "1");
         settings.put("compression.type", "lz4");
         settings.put("batch.size", "131072");
         settings.put("linger.ms", rate > 0 ? "2" : "20");

@@ -126,6 +126,7 @@ class Sinks(Case):
             act = self.one_round(node)
             acts[act] = acts.get(act, 0) + 1
             self.await_progress([node])
+        self.await_true("no window closed", lambda: node.sql("SELECT count(*) AS n FROM closed")[0][0] > 0)
         ends = load.finish()
         self.settle([node], sum(ends.values()))
         for name in ("view_out", "rows_out", "final_out"):
