@@ -58,7 +58,9 @@ impl<C: Future<Output = Result<Lsn, tsdb::Error>>> Attempt<C> {
                 break;
             };
             let work = work(app, &rows);
-            let search_all = || leave_out(app, rows, self.numbered);
+            // After the first search rows are missing, and the numbers are no longer those of the body.
+            let numbered = self.numbered && search == 1;
+            let search_all = || leave_out(app, rows, numbered);
             let (rows, left) = app.heavy.run(work, search_all).await?;
             let keyed = reply(left)?;
             spare = (search < SEARCHES).then(|| rows.clone());
@@ -157,6 +159,12 @@ fn leave_out(
     let catalog = app.engine.catalog();
     let mut refuse = |row: &Batch, number: usize, why: &str| {
         let why = cut(why, MAX_REASON);
+        let stream = catalog.stream_by_id(row.stream);
+        // A letter of a letter would tell nothing, and what it is of was counted when it was refused.
+        let Some(stream) = stream.filter(|s| s.name != dead_letter::STREAM) else {
+            left.lost = Some(why.to_owned());
+            return;
+        };
         left.rows += 1;
         if left.told.len() < MAX_TOLD {
             left.told.push(RowRefused {
@@ -164,12 +172,7 @@ fn leave_out(
                 reason: why.to_owned(),
             });
         }
-        let stream = catalog.stream_by_id(row.stream);
-        // A letter of a letter would tell nothing.
-        match stream.filter(|s| s.name != dead_letter::STREAM) {
-            Some(stream) => all.add(&stream, row, number, why),
-            None => left.lost = Some(why.to_owned()),
-        }
+        all.add(&stream, row, number, why);
     };
     let mut kept = app.engine.sift(rows, &mut refuse)?.rows;
     let behind = if numbered {

@@ -352,3 +352,24 @@ async fn a_row_that_a_derived_stream_refuses_keeps_no_other_back() {
         json!([["b", 0, "1970-01-01T00:00:00.000000002Z"]])
     );
 }
+
+/// Something derived from letters that can't take one costs that letter alone, and the reply says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_letter_that_nothing_can_be_derived_from_is_told_of() {
+    let t = Tester::start(|_| ()).await;
+    t.sql("CREATE STREAM s (v BIGINT, ts TIMESTAMP)").await;
+    let post = async |body: &str| {
+        let reply = t.request("POST", "/api/v1/ingest/s", NDJSON, body.as_bytes());
+        reply.await.json()
+    };
+    post(r#"{"v":"x","ts":1}"#).await;
+    t.sql("CREATE STREAM alerts AS SELECT 1 / (length(reason) - length(reason)) AS n, time FROM dead_letters")
+        .await;
+    let told = post("{\"v\":1,\"ts\":1}\n{\"v\":\"y\",\"ts\":2}").await;
+    let counts = (&told["accepted"], &told["rejected"]);
+    assert_eq!(counts, (&json!(1), &json!(1)), "{told}");
+    let notice = told["notices"][0].as_str().unwrap();
+    assert!(notice.contains("not kept"), "{notice}");
+    let kept = "SELECT (SELECT COUNT(*) FROM s), (SELECT COUNT(*) FROM dead_letters)";
+    assert_eq!(rows(&t, kept).await, json!([[1, 1]]));
+}

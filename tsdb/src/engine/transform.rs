@@ -99,8 +99,8 @@ const MAX_ASKED: usize = 20_000;
 
 /// The search for rows that a transform refuses.
 pub(crate) struct Sieve<'a> {
-    pub(crate) check: &'a dyn Fn(Rows) -> Result<(), Error>,
-    pub(crate) on_refused: OnSifted<'a>,
+    check: &'a dyn Fn(Rows) -> Result<(), Error>,
+    on_refused: OnSifted<'a>,
     pub(crate) sifted: Sifted,
     asked: usize,
 }

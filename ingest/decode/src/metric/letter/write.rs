@@ -1,6 +1,6 @@
 //! Writes what a letter keeps.
 
-use crate::dead_letter::MAX_PAYLOAD;
+use crate::dead_letter::{self, MAX_PAYLOAD};
 use crate::metric::text::push_string;
 use crate::metric::{Cell, Column};
 use std::borrow::Cow;
@@ -52,9 +52,9 @@ pub(crate) fn payload(metric: &str, labels: Option<&str>, kept: &Kept<'_>) -> St
 /// What is too long: the beginnings of its labels and of the rest.
 fn cut(labels: &str, rest: &str) -> String {
     let mut out = String::from("{\"cut\":[");
-    push_string(&labels[..labels.floor_char_boundary(MAX_PART)], &mut out);
+    push_string(dead_letter::cut(labels, MAX_PART), &mut out);
     out.push(',');
-    push_string(&rest[..rest.floor_char_boundary(MAX_PART)], &mut out);
+    push_string(dead_letter::cut(rest, MAX_PART), &mut out);
     out.push_str("]}");
     out
 }
@@ -134,8 +134,7 @@ fn push_values(values: &[(Column, Cell<'_>)], out: &mut String) {
 
 /// A text, or so much of it that the payload is too long.
 fn push_text(text: &str, out: &mut String) {
-    let kept = &text[..text.floor_char_boundary(MAX_PAYLOAD + 4)];
-    push_string(kept, out);
+    push_string(dead_letter::cut(text, MAX_PAYLOAD + 4), out);
 }
 
 /// A double in words.
